@@ -1,0 +1,58 @@
+# Every target makes the environment it needs. Another interpreter than python3:
+#   make PYTHON=python3.13 test
+
+PYTHON ?= python3
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-all lint format bench-env clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.stamp ## separate and score the example, then train for a minute
+	.venv/bin/python examples/demo.py
+
+test: .venv/.stamp ## the tests that take seconds
+	.venv/bin/python -m pytest -m "not slow"
+
+test-slow: .venv/.stamp ## the tests that take longer
+	.venv/bin/python -m pytest -m slow
+
+test-all: .venv/.stamp ## every test
+	.venv/bin/python -m pytest
+
+lint: .venv/.stamp ## check style and formatting
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+format: .venv/.stamp ## mend what lint can mend
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
+	@echo 'Ready: .venv-bench/bin/python benchmarks/transforms.py --help'
+
+clean: ## remove all that these targets made
+	rm -rf .venv .venv-bench build dist demo-out *.egg-info
+	rm -rf .hypothesis .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# An environment is as new as its stamp; a failed installation leaves none.
+define venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo 'Sep needs Python 3.11 or newer, not $(PYTHON): make PYTHON=/path/to/it' >&2; \
+	exit 1; }
+$(PYTHON) -m venv $(@D)
+endef
+
+.venv/.stamp: setup.cfg constraints.txt
+	$(venv)
+	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv-bench/.stamp: setup.cfg constraints.txt benchmarks/requirements.txt
+	$(venv)
+	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
+		-r benchmarks/requirements.txt
+	@touch $@

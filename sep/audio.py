@@ -1,0 +1,196 @@
+"""Sound files: the only place that opens them.
+
+Shapes: C channel, T sample; samples are float32, full scale is 1.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from sep.errors import UserError
+
+SUFFIXES = frozenset(
+    f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"
+) | {".aif", ".aifc", ".oga", ".opus"}
+# Vorbis writes of millions of samples at once crash libsndfile 1.2; and memory is bounded.
+BLOCK = 2**14
+_WAV_LIMIT = 2**32 - 2**16  # bytes that a plain WAV file can hold
+
+
+class Format(NamedTuple):
+    """What a stem must keep of its recording."""
+
+    sample_rate: int
+    channels: int
+
+
+class Survey(NamedTuple):
+    """A recording, read once from end to end."""
+
+    format: Format
+    length: int  # samples
+    rms: float
+
+
+def find(path: Path) -> list[Path]:
+    """The sound files under a folder, sorted; hidden files and folders left out."""
+    return sorted(
+        found
+        for found in path.rglob("*")
+        if found.suffix.lower() in SUFFIXES
+        and found.is_file()
+        and not any(part.startswith(".") for part in found.relative_to(path).parts)
+    )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a sound file")
+    if not path.stat().st_size:
+        raise UserError(f"{path}: is empty (0 bytes); copy or record it again")
+    try:
+        # As bytes, so that names which are not UTF-8 work too.
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            yield file
+    except (soundfile.LibsndfileError, TypeError) as error:
+        reason = getattr(error, "error_string", "unknown format").rstrip(".")
+        raise UserError(
+            f"{path}: cannot be read as sound ({reason}); convert it to WAV or FLAC first"
+        ) from None
+    except PermissionError:
+        raise UserError(f"{path}: may not be read; change its permissions") from None
+
+
+def blocks(path: Path) -> Iterator[np.ndarray]:
+    """A recording as consecutive blocks (C, up to `BLOCK`).
+
+    Raises:
+      UserError: the file is missing, not sound, or broken.
+    """
+    with _opened(path) as file:
+        while len(block_TC := file.read(BLOCK, dtype="float32", always_2d=True)):
+            yield block_TC.T
+
+
+def survey(path: Path) -> Survey:
+    """Reads a recording through: its format, length and level.
+
+    Raises:
+      UserError: it cannot be read, has no samples, or has some that are not numbers.
+    """
+    with _opened(path) as file:
+        found = Format(file.samplerate, file.channels)
+    length, power = 0, 0.0
+    for block_CT in blocks(path):
+        length += block_CT.shape[1]
+        power += float((block_CT.astype(np.float64) ** 2).mean(0).sum())
+        if not np.isfinite(power):
+            raise UserError(
+                f"{path}: has samples that are not finite numbers, before "
+                f"{length / found.sample_rate:.1f} s; export it again"
+            )
+    if not length:
+        raise UserError(f"{path}: has no samples; copy or record it again")
+    return Survey(found, length, float(np.sqrt(power / length)))
+
+
+def read(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """A whole recording (C, T) and its rate in Hz, converted if a rate is given.
+
+    Raises:
+      UserError: as `survey`.
+    """
+    with _opened(path) as file:
+        found_rate = file.samplerate
+    parts = list(blocks(path))
+    if not parts:
+        raise UserError(f"{path}: has no samples; copy or record it again")
+    wave_CT = np.concatenate(parts, axis=1)
+    if not np.isfinite(wave_CT).all():
+        raise UserError(f"{path}: has samples that are not finite numbers; export it again")
+    if sample_rate in (None, found_rate):
+        return wave_CT, found_rate
+    return soxr.resample(wave_CT.T, found_rate, sample_rate).T, sample_rate
+
+
+def resample(
+    waves: Iterable[np.ndarray], from_rate: int, to_rate: int
+) -> Iterator[np.ndarray]:
+    """A stream of blocks (..., T) at another rate; the leading axes stay as they are."""
+    if from_rate == to_rate:
+        yield from waves
+        return
+    stream = None
+    for wave in waves:
+        if stream is None:
+            leading = wave.shape[:-1]
+            channels = int(np.prod(leading))
+            stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32")
+        flat = np.ascontiguousarray(wave.reshape(channels, -1).T)
+        out = stream.resample_chunk(flat)
+        if len(out):
+            yield out.reshape(-1, channels).T.reshape(*leading, -1)
+    if stream is not None:
+        rest = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+        yield rest.reshape(-1, channels).T.reshape(*leading, -1)
+
+
+@contextlib.contextmanager
+def writers(
+    paths: Iterable[Path], sound: Format, length: int, subtype: str
+) -> Iterator[list[soundfile.SoundFile]]:
+    """Opens WAV files to write together: all appear under their names, or none.
+
+    They grow as hidden files beside their places and are renamed at the end. Files too
+    large for plain WAV become RF64, which keeps the suffix and is read like it.
+
+    Raises:
+      UserError: they cannot be written.
+    """
+    paths = list(paths)
+    width = 4 if subtype == "FLOAT" else int(subtype.removeprefix("PCM_")) // 8
+    large = length * sound.channels * width > _WAV_LIMIT
+    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    try:
+        with contextlib.ExitStack() as stack:
+            files = []
+            for part in parts:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                files.append(
+                    stack.enter_context(
+                        soundfile.SoundFile(
+                            os.fsencode(part),
+                            "w",
+                            samplerate=sound.sample_rate,
+                            channels=sound.channels,
+                            format="RF64" if large else "WAV",
+                            subtype=subtype,
+                        )
+                    )
+                )
+            yield files
+        for part, path in zip(parts, paths, strict=True):
+            os.replace(part, path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UserError(f"{paths[0].parent}: cannot be written ({error})") from None
+    finally:
+        for part in parts:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -> None:
+    """Writes one WAV file at once, under a temporary name until it is whole."""
+    channels, length = wave_CT.shape
+    sound = Format(sample_rate, channels)
+    with writers([path], sound, length, subtype) as (file,):
+        file.write(wave_CT.T)

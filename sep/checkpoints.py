@@ -1,0 +1,117 @@
+"""What training leaves on disk: checkpoints to resume from, release files to use.
+
+The only file that imports orbax. A release file is safetensors: named arrays, and in
+its metadata the config, scores, licence and commit. Nothing is ever unpickled.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sep.errors import UserError
+
+FORMAT = "sep-release-1"
+RELEASE = "model.safetensors"  # in a training workdir: the best model so far
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+class Model(NamedTuple):
+    """A trained separator: everything that separation and evaluation need."""
+
+    config: dict  # its parts `model` and `separation`
+    params: dict
+    metadata: dict[str, str]  # training commit, step, scores, licence
+
+
+def save_model(path: Path, model: Model, dtype=np.float32) -> None:
+    """Writes a release file; under a temporary name until it is whole."""
+    flat = flatten_dict(jax.device_get(model.params), sep="/")
+    arrays = {name: np.asarray(array, dtype, order="C") for name, array in flat.items()}
+    described = {"format": FORMAT, "config": json.dumps(model.config), **model.metadata}
+    part = path.with_suffix(f".{os.getpid()}.part")
+    save_file(arrays, part, metadata=described)
+    os.replace(part, path)
+
+
+def load_model(name: str) -> Model:
+    """A bundled model by its name, or one from a release file or training workdir.
+
+    Raises:
+      UserError: there is none, or it is not a model that this version can read.
+    """
+    path = locate_model(name)
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: is not a release file of Sep ({error})") from None
+    if metadata.pop("format", None) != FORMAT:
+        raise UserError(f"{path}: is not a release file that this version of Sep reads")
+    config = json.loads(metadata.pop("config"))
+    params = {name: array.astype(np.float32) for name, array in arrays.items()}
+    return Model(config, unflatten_dict(params, sep="/"), metadata)
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with Sep."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+
+
+def locate_model(name: str) -> Path:
+    """The release file that a name or path stands for; UserError if there is none."""
+    if name in bundled_models():
+        return PRETRAINED / f"{name}.safetensors"
+    path = Path(name)
+    if path.is_dir():
+        path = path / RELEASE
+        if not path.exists():
+            raise UserError(
+                f"{name}: holds no {RELEASE}; train there until the first validation, "
+                "or name another workdir"
+            )
+    if not path.is_file():
+        raise UserError(
+            f"{name}: no such model; give a release file, a training workdir or one of "
+            f"the bundled models: {', '.join(bundled_models()) or 'none'}"
+        )
+    return path
+
+
+class Checkpoints:
+    """Training states in WORKDIR/checkpoints: written whole or not at all, newest kept."""
+
+    def __init__(self, workdir: Path):
+        import orbax.checkpoint as ocp  # slow to import: not for separation
+
+        self._ocp = ocp
+        self._manager = ocp.CheckpointManager(
+            (workdir / "checkpoints").resolve(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=2),
+        )
+
+    def save(self, step: int, state) -> None:
+        """Starts to write the state; returns before it is on disk."""
+        if self._manager.latest_step() != step:
+            args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
+            self._manager.save(step, args=args)
+
+    def restore(self, state):
+        """The newest state on disk, or the given one if there is none."""
+        if (step := self._manager.latest_step()) is None:
+            return state
+        abstract = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, state)
+        args = self._ocp.args.Composite(state=self._ocp.args.StandardRestore(abstract))
+        return self._manager.restore(step, args=args).state
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()

@@ -1,0 +1,56 @@
+"""Scores a separator on tracks whose stems are known.
+
+  python evaluate.py --data=TEST --out=SCORES
+
+TEST holds one folder a track: TEST/<track>/{mixture,piano,violin}.wav or any other
+readable format. SCORES gets scores.csv, a row per track, source and system; the mean of
+each system is printed. The first system is the mixture itself, taken for every source:
+what a separator must beat. SI-SDR, its improvement (SI-SDRi) and uSDR are in dB.
+"""
+
+import csv
+import os
+from pathlib import Path
+
+from absl import flags
+
+from sep import cli
+from sep.errors import UserError
+
+_MODEL = flags.DEFINE_string(
+    "model", "duet", "A bundled model, a release file (.safetensors) or a training workdir."
+)
+_DATA = flags.DEFINE_string("data", None, "Folder of tracks with stems.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder for scores.csv.", required=True)
+
+
+def run() -> None:
+    cli.launch(main, __doc__)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]}: evaluate.py takes flags only; see --help")
+
+    # Slow imports, after the flags have been checked.
+    from sep.checkpoints import load_model
+    from sep.evaluation import COLUMNS, evaluate, table
+
+    model = load_model(_MODEL.value)
+    rows, errors = evaluate(model, _MODEL.value, Path(_DATA.value))
+    out = Path(_OUT.value)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        part = out / f".scores.csv.{os.getpid()}.part"
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(part, out / "scores.csv")
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
+    print(table(rows))
+    print(f"every track: {out / 'scores.csv'}")
+    if errors:
+        raise UserError(f"{len(errors)} tracks left out: {'; '.join(errors)}")
+    return 0

@@ -1,0 +1,93 @@
+"""Separates recordings into their instruments.
+
+  python separate.py concerto.flac              -> separated/concerto/{piano,violin}.wav
+  python separate.py --out=STEMS recordings/    -> STEMS/<name>/{piano,violin}.wav
+
+Files of any rate, length and number of channels that libsndfile reads (WAV, FLAC, OGG,
+MP3, AIFF, ...) or folders of them. Stems have the recording's rate, channels and exact
+length, and add up to it. They appear whole or not at all; recordings are only read.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from absl import flags
+
+from sep import cli
+from sep.errors import UserError
+
+_MODEL = flags.DEFINE_string(
+    "model", "duet", "A bundled model, a release file (.safetensors) or a training workdir."
+)
+_OUT = flags.DEFINE_string("out", "separated", "Folder for the stems.")
+_SUBTYPE = flags.DEFINE_enum(
+    "subtype",
+    "FLOAT",
+    ["FLOAT", "PCM_24", "PCM_16"],
+    "Sample format of the stems. FLOAT never clips; a stem can be louder than its mixture.",
+)
+
+
+def run() -> None:
+    cli.launch(main, __doc__)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) < 2:
+        raise UserError("no recording given; name files or folders, or see --help")
+    out = Path(_OUT.value)
+    tasks = plan_outputs([Path(name) for name in argv[1:]], out)
+
+    # Slow imports, after the flags have been checked.
+    from tqdm import tqdm
+
+    from sep.checkpoints import load_model
+    from sep.inference import Separation
+
+    separation = Separation(load_model(_MODEL.value))
+    failed = 0
+    for recording, folder in tqdm(tasks, unit="file", disable=len(tasks) < 2):
+        try:
+            separation.to_files(recording, folder, _SUBTYPE.value)
+        except UserError as error:
+            failed += 1
+            tqdm.write(f"error: {error}")
+        else:
+            tqdm.write(f"{recording} -> {folder}")
+    if failed:
+        raise UserError(f"{failed} of {len(tasks)} recordings could not be separated")
+    return 0
+
+
+def plan_outputs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Each recording with the folder for its stems; no two share one.
+
+    A recording is named after its file, in a folder also after its place there. Where
+    that is the same for two, the suffix stays, and then a number is added.
+
+    Raises:
+      UserError: a folder holds no sound files.
+    """
+    from sep import audio
+
+    found: list[tuple[Path, Path]] = []  # recordings, and their places under a folder
+    for given in inputs:
+        if not given.is_dir():
+            found.append((given, Path(given.name)))
+            continue
+        inside = [path for path in audio.find(given) if not path.is_relative_to(out)]
+        if not inside:
+            raise UserError(f"{given}: no sound files in this folder")
+        found += [(path, path.relative_to(given)) for path in inside]
+    shared = Counter(place.with_suffix("") for _, place in found)
+    taken: set[Path] = set()
+    tasks = []
+    for recording, place in dict.fromkeys(found):
+        plain = place.with_suffix("")
+        wanted = plain if shared[plain] == 1 else place
+        folder, number = wanted, 2
+        while folder in taken:
+            folder, number = wanted.with_name(f"{wanted.name} ({number})"), number + 1
+        taken.add(folder)
+        tasks.append((recording, out / folder))
+    return tasks

@@ -1,0 +1,157 @@
+"""Trains a separator on a folder of stems.
+
+  python train.py --data=DATA --workdir=RUN
+
+DATA holds train/ and valid/, each with one folder a source (piano/, violin/) of sound
+files of any rate and format. Pieces need not belong together: they are mixed at random.
+RUN gets metrics.jsonl (one JSON line a step), checkpoints, and model.safetensors, the
+best model so far, to use with separate.py and evaluate.py. Run the same command again
+and training goes on where it stopped.
+
+  python train.py --data=DATA --workdir=RUN --arch=fnn --representation=waveform
+  python train.py --data=DATA --workdir=RUN --config.train.steps=500
+  python train.py --data=DATA --workdir=RUN --config.model.sources=cello,harp
+
+Settings are listed, with their values and meaning, in sep/config.py.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from sep import cli, config
+from sep.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    config.__file__,
+    "File with get_config(); any setting of it: --config.train.steps=100 and so on.",
+)
+_ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
+_REPRESENTATION = flags.DEFINE_string(
+    "representation", None, "Representation, in place of the config's."
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder of stems: DATA/{train,valid}/{source}/*.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for the run: log, checkpoints, model.", required=True
+)
+
+# Settings that may change when a run goes on: they do not change what a step computes.
+MAY_CHANGE = frozenset(
+    {"data.workers", "data.cache", "train.steps", "train.checkpoint_seconds"}
+    | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
+)
+
+
+def run() -> None:
+    cli.launch(main, __doc__)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]}: train.py takes flags only; see train.py --help")
+    settings = _CONFIG.value
+    if _ARCH.value:
+        settings.model.architecture = _ARCH.value
+    if _REPRESENTATION.value:
+        settings.model.representation = _REPRESENTATION.value
+    settings = json.loads(settings.to_json())
+
+    # Slow imports, after the flags have been checked.
+    import jax
+
+    from sep.data import stems
+    from sep.separator import build, output_names
+    from sep.training import fit
+
+    build(settings["model"])  # names an unknown part before any sound is read
+    names, rate = output_names(settings["model"]), settings["model"]["sample_rate"]
+    for split in ("train", "valid"):
+        for name in names:
+            stems.find(Path(_DATA.value) / split, name)
+    workdir = Path(_WORKDIR.value)
+    claim(workdir, settings)
+    train_stems, valid_stems = (
+        stems.load(Path(_DATA.value) / split, names, rate, settings["data"]["cache"])
+        for split in ("train", "valid")
+    )
+    for name, found in train_stems.items():
+        hours = sum(stem.wave_CT.shape[1] for stem in found) / rate / 3600
+        print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
+    model = settings["model"]
+    print(
+        f"{model['architecture']} on {model['representation']}, "
+        f"{settings['train']['steps']} steps, on {jax.devices()[0].device_kind}"
+    )
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    release = fit(
+        settings,
+        train_stems,
+        valid_stems,
+        workdir,
+        metadata={"commit": commit()},
+        stopped=lambda: bool(stop),
+    )
+    if stop:
+        print(f"stopped and saved in {workdir}; the same command goes on from there")
+    print(f"model: {release}")
+
+
+def claim(workdir: Path, settings: dict) -> None:
+    """Writes WORKDIR/config.json, or refuses a workdir of another config.
+
+    Raises:
+      UserError: the configs differ in more than `MAY_CHANGE`.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        before, now = flatten(json.loads(path.read_text())), flatten(settings)
+        changed = [
+            f"{name} was {before.get(name)} and is {now.get(name)}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name) and name not in MAY_CHANGE
+        ]
+        if changed:
+            raise UserError(
+                f"{workdir}: was made with another config ({'; '.join(changed)}); "
+                "use its settings or another --workdir"
+            )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        part = workdir / f".config.{os.getpid()}.part"
+        part.write_text(json.dumps(settings, indent=2))
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{workdir}: cannot be written ({error.strerror})") from None
+
+
+def flatten(tree: dict, prefix: str = "") -> dict:
+    """{"train": {"steps": 1}} -> {"train.steps": 1}."""
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def commit() -> str:
+    """The commit of the code that trains, or "unknown" outside a git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+

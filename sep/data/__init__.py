@@ -1,0 +1,1 @@
+"""From folders of stems to batches: index, read, mix."""

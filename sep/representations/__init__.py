@@ -1,0 +1,17 @@
+"""Representations: how a mixture is shown to a network, and how stems come back.
+
+A representation is a Linen module with
+
+    analyse(mixture_BCT) -> features_BNFK, context
+    synthesise(estimates_BNFSK, context, length) -> sources_BSCT
+
+Shapes: B batch, C channel, T sample, N frame, F bin, K numbers a bin, S source.
+Channels are folded into the batch of the features: a network hears one at a time, so
+any number of them works. `outputs` says how many numbers an estimate has for a bin.
+To add one: a file here, a line below, and its settings in `sep/config.py`.
+"""
+
+from sep.representations.spectrogram import Complex, Magnitude
+from sep.representations.waveform import Waveform
+
+REPRESENTATIONS = {"waveform": Waveform, "magnitude": Magnitude, "complex": Complex}

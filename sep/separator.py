@@ -1,0 +1,133 @@
+"""The one idea: synthesise(estimate(analyse(mixture))), and the stems sum to it."""
+
+import flax.linen as nn
+import numpy as np
+from jax import Array
+
+from sep.architectures import ARCHITECTURES
+from sep.representations import REPRESENTATIONS
+
+RESIDUAL = "residual"  # name of the output for all that is no named source
+REFERENCE_RMS = 2.0**-4  # level that networks are made for
+CELL = 1024  # samples over which `share_rest` compares the energies of sources
+
+
+_POSITION_K = (np.arange(CELL, dtype=np.float32) + 0.5) / CELL - 0.5  # from the centre
+_INTERPOLATION_3K = np.stack(
+    [np.maximum(-_POSITION_K, 0), 1 - np.abs(_POSITION_K), np.maximum(_POSITION_K, 0)]
+)
+
+
+class Separator(nn.Module):
+    """A mixture (B, C, T) in, its sources (B, S, C, T) out; they sum to the mixture.
+
+    Attributes:
+      representation: see `sep.representations`.
+      architecture: see `sep.architectures`.
+      num_sources: S; with a residual that is one more than the named sources.
+    """
+
+    representation: nn.Module
+    architecture: nn.Module
+    num_sources: int
+
+    @nn.compact
+    def __call__(self, mixture_BCT: Array) -> Array:
+        features_BNFK, context = self.representation.analyse(mixture_BCT)
+        estimates_BNFSK = self.architecture(
+            Standardise(name="standardise")(features_BNFK),
+            num_sources=self.num_sources,
+            num_outputs=self.representation.outputs,
+        )
+        sources_BSCT = self.representation.synthesise(
+            estimates_BNFSK, context, mixture_BCT.shape[-1]
+        )
+        return share_rest(mixture_BCT, sources_BSCT)
+
+
+class Standardise(nn.Module):
+    """Brings every bin (F, K) to zero mean and unit deviation.
+
+    Both are parameters that start as the statistics of the batch that initialises the
+    network (after Salimans and Kingma 2016), so initialise with real mixtures.
+    """
+
+    @nn.compact
+    def __call__(self, features_BNFK: Array) -> Array:
+        mean_FK = self.param("mean", lambda _: features_BNFK.mean((0, 1)))
+        # The floor, against bins that happen to be silent, is relative to all bins.
+        deviation_FK = self.param(
+            "deviation",
+            lambda _: features_BNFK.std((0, 1)) + 0.1 * features_BNFK.std() + 1e-6,
+        )
+        return (features_BNFK - mean_FK) / deviation_FK
+
+
+def share_rest(mixture_BCT: Array, sources_BSCT: Array) -> Array:
+    """Makes sources (B, S, C, T) sum to the mixture (B, C, T): mixture consistency.
+
+    What is left over goes to the sources in proportion to their energy nearby (cells of
+    `CELL` samples, weights interpolated between their centres), so a source that is
+    silent stays silent; where all are silent, each gets the same share (Wisdom et al.
+    2019, with local weights). Works on NumPy arrays as on JAX's, and differentiates on
+    silence.
+    """
+    xp = sources_BSCT.__array_namespace__()
+    batch, sources, channels, length = sources_BSCT.shape
+    cells = -(-length // CELL)
+    tail = [(0, 0), (0, 0), (0, 0), (0, cells * CELL - length)]
+    cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(batch, sources, channels, cells, CELL)
+    energy_BSCN = (cells_BSCNK**2).mean(-1)
+    total_BCN = energy_BSCN.sum(1)[:, None]
+    heard_BCN = total_BCN > 0
+    weight_BSCN = xp.where(
+        heard_BCN, energy_BSCN / xp.where(heard_BCN, total_BCN, 1), 1 / sources
+    )
+    # Between the centres of cells weights are interpolated: each cell's samples mix its
+    # own weight with its neighbours' by distance (a product is fast to differentiate).
+    ends = [(0, 0), (0, 0), (0, 0), (1, 1)]
+    padded_BSCN = xp.pad(weight_BSCN, ends, mode="edge")
+    near_BSCN3 = xp.stack([padded_BSCN[..., i : i + cells] for i in range(3)], -1)
+    weight_BSCNK = near_BSCN3 @ _INTERPOLATION_3K
+    weight_BSCT = weight_BSCNK.reshape(batch, sources, channels, -1)[..., :length]
+    rest_BCT = mixture_BCT - sources_BSCT.sum(1)
+    return sources_BSCT + weight_BSCT * rest_BCT[:, None]
+
+
+def level_gain(rms: float) -> float:
+    """The power of two that brings a recording's RMS nearest to `REFERENCE_RMS`.
+
+    A power of two is undone without rounding. Digital silence keeps its level.
+    """
+    if rms <= 0:
+        return 1.0
+    return float(2.0 ** np.clip(np.round(np.log2(REFERENCE_RMS / rms)), -60, 60))
+
+
+def output_names(model) -> tuple[str, ...]:
+    """Names of the S outputs, in their order, from the `model` part of a config."""
+    return (*model["sources"], *([RESIDUAL] if model["residual"] else []))
+
+
+def build(model) -> Separator:
+    """The separator that the `model` part of a config describes.
+
+    Raises:
+      KeyError: no representation or architecture has that name; the message lists all.
+    """
+    representation = lookup(REPRESENTATIONS, "representation", model["representation"])
+    architecture = lookup(ARCHITECTURES, "architecture", model["architecture"])
+    return Separator(
+        representation=representation(
+            sample_rate=model["sample_rate"], **model[model["representation"]]
+        ),
+        architecture=architecture(**model[model["architecture"]]),
+        num_sources=len(output_names(model)),
+    )
+
+
+def lookup(registry: dict, kind: str, name: str):
+    """registry[name], or a KeyError that lists what there is."""
+    if name not in registry:
+        raise KeyError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}")
+    return registry[name]

@@ -1,0 +1,224 @@
+"""Training: one explicit state, one pure jitted step, and the only loop.
+
+Shapes: B batch, S source, C channel, T sample.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from tqdm import tqdm
+
+from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model
+from sep.data import mixing, pipeline
+from sep.errors import UserError
+from sep.losses import LOSSES
+from sep.metrics import si_sdr
+from sep.separator import build, lookup, output_names
+
+METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
+
+
+class State(NamedTuple):
+    """All that changes from step to step; one pytree."""
+
+    step: Array
+    params: dict
+    opt_state: optax.OptState
+    ema: dict  # moving average of params: what is validated and released
+
+
+def make_optimiser(train) -> optax.GradientTransformation:
+    """Adam with clipped gradients, a linear warm-up and a cosine to zero."""
+    warmup = min(train["warmup_steps"], train["steps"] // 2)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, train["learning_rate"], warmup, max(train["steps"], warmup + 1)
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(train["clip_norm"]), optax.adam(schedule)
+    )
+
+
+def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
+    """A new state; real mixtures, since they set how features are standardised."""
+    params = jax.jit(separator.init)(key, mixture_BCT)["params"]
+    ema = jax.tree.map(jnp.copy, params)
+    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema)
+
+
+def make_train_step(separator, optimiser, config) -> Callable:
+    """train_step(state, stems_BST, key) -> state, metrics; the old state is donated."""
+    loss_of = lookup(LOSSES, "loss", config["train"]["loss"])
+    decay_limit = config["train"]["ema_decay"]
+
+    def train_step(state: State, stems_BST: Array, key: Array) -> tuple[State, dict]:
+        mix_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+        mixture_BCT, sources_BSCT = mixing.mix(mix_key, stems_BST, config["data"])
+
+        def loss(params):
+            estimates_BSCT = separator.apply(
+                {"params": params}, mixture_BCT, rngs={"dropout": dropout_key}
+            )
+            return loss_of(sources_BSCT, estimates_BSCT)
+
+        value, gradient = jax.value_and_grad(loss)(state.params)
+        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # The average forgets its random start: short memory first, long later.
+        decay = jnp.minimum(decay_limit, (1 + state.step) / (10 + state.step))
+        ema = optax.incremental_update(params, state.ema, 1 - decay)
+        metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+        return State(state.step + 1, params, opt_state, ema), metrics
+
+    return jax.jit(train_step, donate_argnums=0)
+
+
+def make_eval_step(separator) -> Callable:
+    """eval_step(params, stems_BST) -> SI-SDR (B, S) of estimates and of the mixture."""
+
+    def eval_step(params: dict, stems_BST: Array) -> tuple[Array, Array]:
+        sources_BST = mixing.to_reference_level(stems_BST)
+        mixture_BCT = sources_BST.sum(1)[:, None]
+        estimates_BST = separator.apply({"params": params}, mixture_BCT)[:, :, 0]
+        return si_sdr(sources_BST, estimates_BST), si_sdr(sources_BST, mixture_BCT)
+
+    return jax.jit(eval_step)
+
+
+def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dict:
+    """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture."""
+    scores = [
+        eval_step(params, crops_BST[i : i + batch])
+        for i in range(0, len(crops_BST), batch)
+    ]
+    after_BS, before_BS = (
+        np.concatenate([np.asarray(part) for part in parts])
+        for parts in zip(*scores, strict=True)
+    )
+    # A crop whose reference is silent has no score.
+    heard = np.isfinite(after_BS) & np.isfinite(before_BS)
+    if not heard.any(0).all():
+        raise UserError("the validation stems of some source are silent: replace them")
+    mean_S = np.mean(after_BS, 0, where=heard)
+    gain_S = np.mean(after_BS - before_BS, 0, where=heard)
+    per_source = {f"si_sdr_{n}": float(v) for n, v in zip(names, mean_S, strict=True)}
+    return {"si_sdr": float(mean_S.mean()), "si_sdri": float(gain_S.mean()), **per_source}
+
+
+def fit(
+    config: dict,
+    train_stems: dict[str, Sequence],
+    valid_stems: dict[str, Sequence],
+    workdir: Path,
+    *,
+    metadata: dict[str, str],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Trains until config.train.steps, or goes on where WORKDIR stopped; see `train.py`.
+
+    Returns the release file of the best model. `metadata` goes into it; `stopped` is
+    asked at every step whether to save and leave.
+
+    Raises:
+      UserError: the loss is no longer a finite number, or the stems cannot be used.
+    """
+    train, rate = config["train"], config["model"]["sample_rate"]
+    names = output_names(config["model"])
+    separator = build(config["model"])
+    optimiser = make_optimiser(train)
+    crop = round(config["data"]["crop_seconds"] * rate)
+    crops_BST = pipeline.fixed_crops(
+        [valid_stems[name] for name in names],
+        count=train["eval_crops"],
+        crop=round(train["eval_seconds"] * rate),
+        seed=config["seed"],
+    )
+    key = jax.random.key(config["seed"])
+
+    def batches(first_step: int) -> Iterator[np.ndarray]:
+        return pipeline.batches(
+            [train_stems[name] for name in names],
+            config["data"],
+            crop=crop,
+            seed=config["seed"] + 1,
+            first_step=first_step,
+        )
+
+    example_BCT, _ = mixing.mix(key, next(batches(0)), config["data"])
+    state = init_state(key, separator, example_BCT, optimiser)
+    checkpoints = Checkpoints(workdir)
+    state = checkpoints.restore(state)
+    first_step = int(state.step)
+    truncate(workdir / METRICS, first_step)
+    release = workdir / RELEASE
+    best = float(load_model(str(release)).metadata["si_sdr"]) if release.exists() else -math.inf
+    train_step = make_train_step(separator, optimiser, config)
+    eval_step = make_eval_step(separator)
+    saved_at = time.monotonic()
+    progress = tqdm(
+        total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
+    )
+    with progress, (workdir / METRICS).open("a") as log:
+        for stems_BST in batches(first_step):
+            step = int(state.step)
+            if step >= train["steps"] or stopped():
+                break
+            began = time.monotonic()
+            state, metrics = train_step(state, stems_BST, key)
+            line = {"step": step + 1} | {k: float(v) for k, v in metrics.items()}
+            line["seconds"] = round(time.monotonic() - began, 4)
+            if not math.isfinite(line["loss"]):
+                checkpoints.close()
+                raise UserError(
+                    f"the loss became {line['loss']} at step {step + 1}; lower "
+                    "--config.train.learning_rate and train in a new workdir"
+                )
+            if (step + 1) % train["eval_every"] == 0 or step + 1 == train["steps"]:
+                scores = validate(
+                    eval_step, state.ema, crops_BST, config["data"]["batch_size"], names
+                )
+                line |= {f"valid_{name}": score for name, score in scores.items()}
+                progress.set_postfix_str(_summary(scores))
+                if scores["si_sdr"] > best:
+                    best = scores["si_sdr"]
+                    kept = {part: config[part] for part in ("model", "separation")}
+                    facts = {"step": str(step + 1), "si_sdr": f"{best:.4f}", **metadata}
+                    save_model(release, Model(kept, state.ema, facts))
+                checkpoints.save(step + 1, state)
+                saved_at = time.monotonic()
+            elif time.monotonic() - saved_at > train["checkpoint_seconds"]:
+                checkpoints.save(step + 1, state)
+                saved_at = time.monotonic()
+            print(json.dumps(line), file=log, flush=True)
+            progress.set_description(f"loss {line['loss']:7.3f}", refresh=False)
+            progress.update()
+    checkpoints.save(int(state.step), state)
+    checkpoints.close()
+    return release
+
+
+def _summary(scores: dict) -> str:
+    return f"validation SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdri']:+.2f})"
+
+
+def truncate(path: Path, step: int) -> None:
+    """Drops the lines after `step`, which a resumed run writes again."""
+    if path.exists():
+        lines = path.read_text().splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # half a line, written as the power went
+        return math.inf

@@ -1,0 +1,150 @@
+"""Frames and short-time Fourier transforms that invert exactly.
+
+Frame n starts at sample ``n * hop_length - frame_offset(...)``, and every frame that
+touches the signal is kept, also those that hang over its ends (there the signal is
+zero). So each sample lies in as many frames at the edges as in the middle, and one
+synthesis window, the canonical dual, inverts the transform for any signal length.
+
+Shapes: T sample, N frame, K sample of a frame, F bin. Any axes may lead. Lengths,
+windows and hops are static under jit: windows are concrete (NumPy) arrays.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def hann(n_fft: int) -> np.ndarray:
+    """Periodic Hann window, (n_fft,) float32."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def frame_offset(frame_length: int, hop_length: int) -> int:
+    """Samples by which frame 0 starts before the signal.
+
+    Frame number ``leading_frames`` is the one that is centred on sample 0.
+    """
+    return frame_length // 2 + leading_frames(frame_length, hop_length) * hop_length
+
+
+def leading_frames(frame_length: int, hop_length: int) -> int:
+    """How many frames come before the one that is centred on sample 0."""
+    return (frame_length - frame_length // 2 - 1) // hop_length
+
+
+def num_frames(length: int, frame_length: int, hop_length: int) -> int:
+    """How many frames touch a signal of `length` samples."""
+    return (length - 1 + frame_offset(frame_length, hop_length)) // hop_length + 1
+
+
+def frame(wave_T: Array, *, frame_length: int, hop_length: int) -> Array:
+    """Cuts (..., T) into overlapping frames (..., N, K), K = frame_length.
+
+    Raises:
+      ValueError: the signal is empty, or a length is not positive.
+    """
+    if frame_length < 1 or hop_length < 1:
+        raise ValueError(
+            f"frame_length and hop_length must be positive: {frame_length}, {hop_length}"
+        )
+    length = wave_T.shape[-1]
+    if length < 1:
+        raise ValueError("an empty signal has no frames")
+    frames = num_frames(length, frame_length, hop_length)
+    overlap = -(-frame_length // hop_length)  # hops that one frame spans
+    before = frame_offset(frame_length, hop_length)
+    after = (frames + overlap - 1) * hop_length - length - before
+    padding = [(0, 0)] * (wave_T.ndim - 1) + [(before, max(after, 0))]
+    padded_T = jnp.pad(wave_T, padding)[..., : (frames + overlap - 1) * hop_length]
+    hops = padded_T.reshape(*wave_T.shape[:-1], -1, hop_length)
+    # Shifted copies side by side are dense; a gather of indices is several times slower.
+    frames_NK = jnp.concatenate([hops[..., i : i + frames, :] for i in range(overlap)], -1)
+    return frames_NK[..., :frame_length]
+
+
+def overlap_add(frames_NK: Array, *, hop_length: int, length: int) -> Array:
+    """Adds frames (..., N, K) where `frame` took them: its transpose, (..., T).
+
+    Raises:
+      ValueError: the number of frames is not that of a signal of `length` samples.
+    """
+    *leading, frames, frame_length = frames_NK.shape
+    if frames != num_frames(length, frame_length, hop_length):
+        raise ValueError(f"{frames} frames do not make {length} samples")
+    overlap = -(-frame_length // hop_length)
+    padding = [(0, 0)] * (frames_NK.ndim - 1)
+    padded_NK = jnp.pad(frames_NK, [*padding, (0, overlap * hop_length - frame_length)])
+    total = 0
+    for i in range(overlap):
+        part = padded_NK[..., i * hop_length : (i + 1) * hop_length]
+        around = [*padding[:-1], (i, overlap - 1 - i), (0, 0)]
+        total = total + jnp.pad(part, around)
+    wave = total.reshape(*leading, -1)
+    before = frame_offset(frame_length, hop_length)
+    return wave[..., before : before + length]
+
+
+def dual_window(window: np.ndarray, hop_length: int) -> np.ndarray:
+    """Canonical dual of an analysis window, same shape: synthesis with it is exact.
+
+    The window divided by the sum of its shifted squares (Allen and Rabiner 1977;
+    "NOLA", nonzero overlap-add, is the condition that this sum never vanishes).
+
+    Raises:
+      ValueError: the window and hop leave some samples without weight.
+    """
+    window = np.asarray(window, np.float64)
+    if window.ndim != 1 or not window.size:
+        raise ValueError(f"a window has one axis and at least one sample: {window.shape}")
+    if hop_length < 1:
+        raise ValueError(f"hop_length must be positive: {hop_length}")
+    spans = -(-window.size // hop_length)
+    squares = np.pad(window**2, (0, spans * hop_length - window.size))
+    power_hop = squares.reshape(spans, hop_length).sum(0)
+    if power_hop.min() <= 1e-10 * power_hop.max():
+        raise ValueError(
+            f"a window of {window.size} samples at hop_length {hop_length} violates NOLA: "
+            f"sample {int(power_hop.argmin())} of each hop has no weight, so it cannot be "
+            "restored; use a smaller hop_length or a window without zeros"
+        )
+    return (window / np.tile(power_hop, spans)[: window.size]).astype(np.float32)
+
+
+def stft(wave_T: Array, *, window: np.ndarray, hop_length: int) -> Array:
+    """Short-time Fourier transform of (..., T): complex (..., N, F), F = n_fft // 2 + 1.
+
+    n_fft is the window's length. Frame ``n + leading_frames`` is centred on sample
+    ``n * hop_length``: from there on the frames are those of `librosa.stft` and
+    `torch.stft` with ``center=True`` and zero padding.
+
+    Raises:
+      ValueError: the signal is empty or window and hop violate NOLA.
+    """
+    dual_window(window, hop_length)  # refuse what could not be inverted
+    frames_NK = frame(wave_T, frame_length=len(window), hop_length=hop_length)
+    return jnp.fft.rfft(frames_NK * jnp.asarray(window, frames_NK.dtype))
+
+
+def istft(
+    spectrum_NF: Array, *, window: np.ndarray, hop_length: int, length: int
+) -> Array:
+    """Wave (..., T) of `length` samples from its `stft` (..., N, F): the exact inverse.
+
+    For a modified spectrum it gives the wave whose stft is nearest in the sense of
+    least squares (Griffin and Lim 1984).
+
+    Raises:
+      ValueError: window and hop violate NOLA, or the number of frames or bins does not
+        belong to `length` and the window.
+    """
+    dual = dual_window(window, hop_length)
+    if spectrum_NF.shape[-1] != len(window) // 2 + 1:
+        raise ValueError(
+            f"{spectrum_NF.shape[-1]} bins do not belong to a window of {len(window)}"
+        )
+    frames_NK = jnp.fft.irfft(spectrum_NF, len(window))
+    return overlap_add(
+        frames_NK * jnp.asarray(dual, frames_NK.dtype),
+        hop_length=hop_length,
+        length=length,
+    )

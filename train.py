@@ -1,0 +1,12 @@
+"""Trains a separator on a folder of stems; run again, it goes on where it stopped.
+
+python train.py --data=DATA --workdir=WORKDIR [--arch=A] [--representation=R]
+                [--config=configs/x.py] [--config.train.steps=1000]
+
+DATA/{train,valid}/{piano,violin}/* are recordings of any rate and common format.
+"""
+
+from sep.cli import train
+
+if __name__ == "__main__":
+    train.run()
