@@ -26,7 +26,9 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
       UserError: the folder has no tracks, or none can be scored.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
+        raise UserError(
+            f"{folder}: no such folder; --data needs TEST/<track>/mixture.*"
+        )
     separation = Separation(model)
     tracks = sorted(path for path in folder.iterdir() if path.is_dir())
     rows, errors = [], []
@@ -89,7 +91,9 @@ def _describe(wave_CT: np.ndarray, rate: int) -> str:
 
 def table(rows: list[dict]) -> str:
     """The mean over tracks of each source and system, as text."""
-    lines = [f"{'source':<12}{'system':<24}{'tracks':>6}{'SI-SDR':>9}{'SI-SDRi':>9}{'uSDR':>8}"]
+    lines = [
+        f"{'source':<12}{'system':<24}{'tracks':>6}{'SI-SDR':>9}{'SI-SDRi':>9}{'uSDR':>8}"
+    ]
     groups = dict.fromkeys((row["source"], row["system"]) for row in rows)
     for source, system in groups:
         chosen = [r for r in rows if (r["source"], r["system"]) == (source, system)]

@@ -120,7 +120,9 @@ def separate(
     heard = (np.float32(gain) * block for block in heard)
     if sample_rate != plan.sample_rate:
         heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = (block / np.float32(gain) for block in separate_chunks(apply, heard, plan))
+    sources = (
+        block / np.float32(gain) for block in separate_chunks(apply, heard, plan)
+    )
     if sample_rate == plan.sample_rate:
         return sources
     return restore(mixture, audio.resample(sources, plan.sample_rate, sample_rate))
@@ -229,7 +231,9 @@ def _share_between(before, now, after) -> np.ndarray:
         start = CELL
     if after is not None:
         around.append(tuple(wave[..., :CELL] for wave in after))
-    mixture, sources = (np.concatenate(waves, -1) for waves in zip(*around, strict=True))
+    mixture, sources = (
+        np.concatenate(waves, -1) for waves in zip(*around, strict=True)
+    )
     shared = share_rest(mixture[None], sources[None])[0]
     return shared[..., start : start + now[0].shape[-1]]
 

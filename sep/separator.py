@@ -5,6 +5,7 @@ import numpy as np
 from jax import Array
 
 from sep.architectures import ARCHITECTURES
+from sep.errors import UserError
 from sep.representations import REPRESENTATIONS
 
 RESIDUAL = "residual"  # name of the output for all that is no named source
@@ -76,7 +77,9 @@ def share_rest(mixture_BCT: Array, sources_BSCT: Array) -> Array:
     batch, sources, channels, length = sources_BSCT.shape
     cells = -(-length // CELL)
     tail = [(0, 0), (0, 0), (0, 0), (0, cells * CELL - length)]
-    cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(batch, sources, channels, cells, CELL)
+    cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(
+        batch, sources, channels, cells, CELL
+    )
     energy_BSCN = (cells_BSCNK**2).mean(-1)
     total_BCN = energy_BSCN.sum(1)[:, None]
     heard_BCN = total_BCN > 0
@@ -113,7 +116,7 @@ def build(model) -> Separator:
     """The separator that the `model` part of a config describes.
 
     Raises:
-      KeyError: no representation or architecture has that name; the message lists all.
+      UserError: no representation or architecture has that name; the message lists all.
     """
     representation = lookup(REPRESENTATIONS, "representation", model["representation"])
     architecture = lookup(ARCHITECTURES, "architecture", model["architecture"])
@@ -127,7 +130,9 @@ def build(model) -> Separator:
 
 
 def lookup(registry: dict, kind: str, name: str):
-    """registry[name], or a KeyError that lists what there is."""
+    """registry[name], or a UserError that lists what there is."""
     if name not in registry:
-        raise KeyError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}")
+        raise UserError(
+            f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}"
+        )
     return registry[name]

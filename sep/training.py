@@ -36,6 +36,27 @@ class State(NamedTuple):
     ema: dict  # moving average of params: what is validated and released
 
 
+def check(config: dict) -> None:
+    """Tries a config without computing anything.
+
+    Raises:
+      UserError: a name in it is unknown, or its numbers do not fit together.
+    """
+    lookup(LOSSES, "loss", config["train"]["loss"])
+    separator = build(config["model"])
+    crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
+    mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)
+    try:
+        jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)
+        make_optimiser(config["train"])
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"this config does not work: {reason}") from None
+    for part, name in (("data", "batch_size"), ("train", "eval_crops")):
+        if config[part][name] < 1:
+            raise UserError(f"--config.{part}.{name} must be at least 1")
+
+
 def make_optimiser(train) -> optax.GradientTransformation:
     """Adam with clipped gradients, a linear warm-up and a cosine to zero."""
     warmup = min(train["warmup_steps"], train["steps"] // 2)
@@ -110,7 +131,11 @@ def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dic
     mean_S = np.mean(after_BS, 0, where=heard)
     gain_S = np.mean(after_BS - before_BS, 0, where=heard)
     per_source = {f"si_sdr_{n}": float(v) for n, v in zip(names, mean_S, strict=True)}
-    return {"si_sdr": float(mean_S.mean()), "si_sdri": float(gain_S.mean()), **per_source}
+    return {
+        "si_sdr": float(mean_S.mean()),
+        "si_sdri": float(gain_S.mean()),
+        **per_source,
+    }
 
 
 def fit(
@@ -159,7 +184,11 @@ def fit(
     first_step = int(state.step)
     truncate(workdir / METRICS, first_step)
     release = workdir / RELEASE
-    best = float(load_model(str(release)).metadata["si_sdr"]) if release.exists() else -math.inf
+    best = (
+        float(load_model(str(release)).metadata["si_sdr"])
+        if release.exists()
+        else -math.inf
+    )
     train_step = make_train_step(separator, optimiser, config)
     eval_step = make_eval_step(separator)
     saved_at = time.monotonic()

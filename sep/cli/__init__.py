@@ -1,20 +1,25 @@
 """The commands: flags and wiring only. Sound and networks live elsewhere."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from absl import app, flags, logging
 
 from sep.errors import UserError
 
 
-def launch(main: Callable[[list[str]], int | None], guide: str) -> None:
+def launch(main: Callable[[list[str]], int | None]) -> None:
     """Runs a command; an error that its user can cure is one line, and status 1.
 
-    `guide` opens its --help.
+    The docstring of the command's module opens its --help.
     """
 
     def guarded(argv: list[str]) -> int:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
         try:
             return main(argv) or 0
         except UserError as error:
@@ -24,7 +29,40 @@ def launch(main: Callable[[list[str]], int | None], guide: str) -> None:
             print("stopped", file=sys.stderr)
             return 130
 
-    # absl shows the docstring and the flags of the main module; the commands are others.
-    sys.modules["__main__"].__doc__ = guide.replace("%", "%%")
-    flags.FLAGS.set_default("verbosity", logging.WARNING)
-    app.run(guarded)
+    # absl's --help shows the docstring and the flags of the script: lend it ours.
+    module = sys.modules[main.__module__]
+    sys.modules["__main__"].__doc__ = module.__doc__.replace("%", "%%")
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    remember_compilations()
+    app.run(guarded, flags_parser=parse_flags)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """What flags leave of the command line."""
+    with plain_flag_errors():
+        return flags.FLAGS(argv)
+
+
+@contextlib.contextmanager
+def plain_flag_errors() -> Iterator[None]:
+    """Wrong flags end the command in one line; the last two are a config's."""
+    try:
+        yield
+    except (flags.Error, AttributeError, OSError) as error:
+        reason = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
+        if isinstance(error, AttributeError):
+            reason = f"the config has no setting {reason}"
+        print(f"error: {reason} (see --help)", file=sys.stderr)
+        sys.exit(1)
+
+
+def remember_compilations() -> None:
+    """Has JAX, which is not imported yet, keep what it compiles for the next start.
+
+    Who sets these variables is not overruled.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(home) / "sep" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -18,14 +18,16 @@ from sep import cli
 from sep.errors import UserError
 
 _MODEL = flags.DEFINE_string(
-    "model", "duet", "A bundled model, a release file (.safetensors) or a training workdir."
+    "model",
+    "duet",
+    "A bundled model, a release file (.safetensors) or a training workdir.",
 )
 _DATA = flags.DEFINE_string("data", None, "Folder of tracks with stems.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for scores.csv.", required=True)
 
 
 def run() -> None:
-    cli.launch(main, __doc__)
+    cli.launch(main)
 
 
 def main(argv: list[str]) -> int:

@@ -17,7 +17,9 @@ from sep import cli
 from sep.errors import UserError
 
 _MODEL = flags.DEFINE_string(
-    "model", "duet", "A bundled model, a release file (.safetensors) or a training workdir."
+    "model",
+    "duet",
+    "A bundled model, a release file (.safetensors) or a training workdir.",
 )
 _OUT = flags.DEFINE_string("out", "separated", "Folder for the stems.")
 _SUBTYPE = flags.DEFINE_enum(
@@ -29,7 +31,7 @@ _SUBTYPE = flags.DEFINE_enum(
 
 
 def run() -> None:
-    cli.launch(main, __doc__)
+    cli.launch(main)
 
 
 def main(argv: list[str]) -> int:

@@ -27,11 +27,6 @@ from ml_collections import config_flags
 from sep import cli, config
 from sep.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    config.__file__,
-    "File with get_config(); any setting of it: --config.train.steps=100 and so on.",
-)
 _ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
     "representation", None, "Representation, in place of the config's."
@@ -51,13 +46,20 @@ MAY_CHANGE = frozenset(
 
 
 def run() -> None:
-    cli.launch(main, __doc__)
+    with cli.plain_flag_errors():  # for it reads the command line here already
+        config_flags.DEFINE_config_file(
+            "config",
+            config.__file__,
+            "File with get_config(), and any setting of it: --config.train.steps=100",
+        )
+    cli.launch(main)
 
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: train.py takes flags only; see train.py --help")
-    settings = _CONFIG.value
+    with cli.plain_flag_errors():  # a file that is not there shows only now
+        settings = flags.FLAGS.config
     if _ARCH.value:
         settings.model.architecture = _ARCH.value
     if _REPRESENTATION.value:
@@ -68,10 +70,10 @@ def main(argv: list[str]) -> None:
     import jax
 
     from sep.data import stems
-    from sep.separator import build, output_names
-    from sep.training import fit
+    from sep.separator import output_names
+    from sep.training import check, fit
 
-    build(settings["model"])  # names an unknown part before any sound is read
+    check(settings)  # before any sound is read
     names, rate = output_names(settings["model"]), settings["model"]["sample_rate"]
     for split in ("train", "valid"):
         for name in names:
@@ -154,4 +156,3 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip()
-

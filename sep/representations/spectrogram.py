@@ -51,9 +51,7 @@ class _Spectrogram(nn.Module):
         features_BCNFK = self.features(seen_BCNF)
         return features_BCNFK.reshape(-1, *features_BCNFK.shape[2:]), spectrum_BCNF
 
-    def synthesise(
-        self, estimates_BNFSK: Array, context: Array, length: int
-    ) -> Array:
+    def synthesise(self, estimates_BNFSK: Array, context: Array, length: int) -> Array:
         """Waves (B, S, C, length): the context times the masks, transformed back."""
         batch, channels, frames, bins = context.shape
         mask_BNFS = self.mask(estimates_BNFSK)
