@@ -159,9 +159,7 @@ def sep_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
     @jax.jit
     def round_trip(wave_CT: jax.Array) -> jax.Array:
         spectrum_CNF = transforms.stft(wave_CT, window=window, hop_length=hop)
-        return transforms.istft(
-            spectrum_CNF, window=window, hop_length=hop, length=length
-        )
+        return transforms.istft(spectrum_CNF, window=window, hop_length=hop, length=length)
 
     def spectrum() -> Any:
         spectrum_CNF = transforms.stft(wave_CT, window=window, hop_length=hop)

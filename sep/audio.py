@@ -116,9 +116,7 @@ def read(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
         raise UserError(f"{path}: has no samples; copy or record it again")
     wave_CT = np.concatenate(parts, axis=1)
     if not np.isfinite(wave_CT).all():
-        raise UserError(
-            f"{path}: has samples that are not finite numbers; export it again"
-        )
+        raise UserError(f"{path}: has samples that are not finite numbers; export it again")
     if sample_rate in (None, found_rate):
         return wave_CT, found_rate
     return soxr.resample(wave_CT.T, found_rate, sample_rate).T, sample_rate

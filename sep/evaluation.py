@@ -1,4 +1,4 @@
-"""Scores of a model over a folder of tracks: TEST/<track>/{mixture,<source>}.*"""
+"""Scores of a model over a folder of tracks: see `evaluate.py`."""
 
 from pathlib import Path
 
@@ -26,9 +26,7 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
       UserError: the folder has no tracks, or none can be scored.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder; --data needs TEST/<track>/mixture.*"
-        )
+        raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     separation = Separation(model)
     tracks = sorted(path for path in folder.iterdir() if path.is_dir())
     rows, errors = [], []

@@ -120,9 +120,7 @@ def separate(
     heard = (np.float32(gain) * block for block in heard)
     if sample_rate != plan.sample_rate:
         heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = (
-        block / np.float32(gain) for block in separate_chunks(apply, heard, plan)
-    )
+    sources = (block / np.float32(gain) for block in separate_chunks(apply, heard, plan))
     if sample_rate == plan.sample_rate:
         return sources
     return restore(mixture, audio.resample(sources, plan.sample_rate, sample_rate))
@@ -192,8 +190,7 @@ def _apply_together(apply, waiting, batch) -> Iterator[tuple[np.ndarray, int]]:
     channels = len(waiting[0][0])
     padded = np.pad(lines_BT, [(0, -len(lines_BT) % batch), (0, 0)])
     parts = [
-        np.asarray(apply(padded[i : i + batch, None]))
-        for i in range(0, len(padded), batch)
+        np.asarray(apply(padded[i : i + batch, None])) for i in range(0, len(padded), batch)
     ]
     sources_BST = np.concatenate(parts)[: len(lines_BT), :, 0]
     for i, (_, left) in enumerate(waiting):
@@ -231,9 +228,7 @@ def _share_between(before, now, after) -> np.ndarray:
         start = CELL
     if after is not None:
         around.append(tuple(wave[..., :CELL] for wave in after))
-    mixture, sources = (
-        np.concatenate(waves, -1) for waves in zip(*around, strict=True)
-    )
+    mixture, sources = (np.concatenate(waves, -1) for waves in zip(*around, strict=True))
     shared = share_rest(mixture[None], sources[None])[0]
     return shared[..., start : start + now[0].shape[-1]]
 

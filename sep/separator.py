@@ -77,9 +77,7 @@ def share_rest(mixture_BCT: Array, sources_BSCT: Array) -> Array:
     batch, sources, channels, length = sources_BSCT.shape
     cells = -(-length // CELL)
     tail = [(0, 0), (0, 0), (0, 0), (0, cells * CELL - length)]
-    cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(
-        batch, sources, channels, cells, CELL
-    )
+    cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(batch, sources, channels, cells, CELL)
     energy_BSCN = (cells_BSCNK**2).mean(-1)
     total_BCN = energy_BSCN.sum(1)[:, None]
     heard_BCN = total_BCN > 0
@@ -132,7 +130,5 @@ def build(model) -> Separator:
 def lookup(registry: dict, kind: str, name: str):
     """registry[name], or a UserError that lists what there is."""
     if name not in registry:
-        raise UserError(
-            f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}"
-        )
+        raise UserError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}")
     return registry[name]

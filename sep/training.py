@@ -63,9 +63,7 @@ def make_optimiser(train) -> optax.GradientTransformation:
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, train["learning_rate"], warmup, max(train["steps"], warmup + 1)
     )
-    return optax.chain(
-        optax.clip_by_global_norm(train["clip_norm"]), optax.adam(schedule)
-    )
+    return optax.chain(optax.clip_by_global_norm(train["clip_norm"]), optax.adam(schedule))
 
 
 def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
@@ -117,8 +115,7 @@ def make_eval_step(separator) -> Callable:
 def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dict:
     """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture."""
     scores = [
-        eval_step(params, crops_BST[i : i + batch])
-        for i in range(0, len(crops_BST), batch)
+        eval_step(params, crops_BST[i : i + batch]) for i in range(0, len(crops_BST), batch)
     ]
     after_BS, before_BS = (
         np.concatenate([np.asarray(part) for part in parts])

@@ -58,9 +58,7 @@ def frame(wave_T: Array, *, frame_length: int, hop_length: int) -> Array:
     padded_T = jnp.pad(wave_T, padding)[..., : (frames + overlap - 1) * hop_length]
     hops = padded_T.reshape(*wave_T.shape[:-1], -1, hop_length)
     # Shifted copies side by side are dense; a gather of indices is several times slower.
-    frames_NK = jnp.concatenate(
-        [hops[..., i : i + frames, :] for i in range(overlap)], -1
-    )
+    frames_NK = jnp.concatenate([hops[..., i : i + frames, :] for i in range(overlap)], -1)
     return frames_NK[..., :frame_length]
 
 
@@ -97,9 +95,7 @@ def dual_window(window: np.ndarray, hop_length: int) -> np.ndarray:
     """
     window = np.asarray(window, np.float64)
     if window.ndim != 1 or not window.size:
-        raise ValueError(
-            f"a window has one axis and at least one sample: {window.shape}"
-        )
+        raise ValueError(f"a window has one axis and at least one sample: {window.shape}")
     if hop_length < 1:
         raise ValueError(f"hop_length must be positive: {hop_length}")
     spans = -(-window.size // hop_length)
@@ -129,9 +125,7 @@ def stft(wave_T: Array, *, window: np.ndarray, hop_length: int) -> Array:
     return jnp.fft.rfft(frames_NK * jnp.asarray(window, frames_NK.dtype))
 
 
-def istft(
-    spectrum_NF: Array, *, window: np.ndarray, hop_length: int, length: int
-) -> Array:
+def istft(spectrum_NF: Array, *, window: np.ndarray, hop_length: int, length: int) -> Array:
     """Wave (..., T) of `length` samples from its `stft` (..., N, F): the exact inverse.
 
     For a modified spectrum it gives the wave whose stft is nearest in the sense of

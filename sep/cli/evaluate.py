@@ -27,10 +27,12 @@ _OUT = flags.DEFINE_string("out", None, "Folder for scores.csv.", required=True)
 
 
 def run() -> None:
+    """The command, as `evaluate.py` and sep-evaluate call it."""
     cli.launch(main)
 
 
 def main(argv: list[str]) -> int:
+    """What the command does once its flags are parsed."""
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: evaluate.py takes flags only; see --help")
 

@@ -31,10 +31,12 @@ _SUBTYPE = flags.DEFINE_enum(
 
 
 def run() -> None:
+    """The command, as `separate.py` and sep-separate call it."""
     cli.launch(main)
 
 
 def main(argv: list[str]) -> int:
+    """What the command does once its flags are parsed."""
     if len(argv) < 2:
         raise UserError("no recording given; name files or folders, or see --help")
     out = Path(_OUT.value)

@@ -46,6 +46,7 @@ MAY_CHANGE = frozenset(
 
 
 def run() -> None:
+    """The command, as `train.py` and sep-train call it."""
     with cli.plain_flag_errors():  # for it reads the command line here already
         config_flags.DEFINE_config_file(
             "config",
@@ -56,15 +57,11 @@ def run() -> None:
 
 
 def main(argv: list[str]) -> None:
+    """What the command does once its flags are parsed."""
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: train.py takes flags only; see train.py --help")
-    with cli.plain_flag_errors():  # a file that is not there shows only now
-        settings = flags.FLAGS.config
-    if _ARCH.value:
-        settings.model.architecture = _ARCH.value
-    if _REPRESENTATION.value:
-        settings.model.representation = _REPRESENTATION.value
-    settings = json.loads(settings.to_json())
+    with cli.plain_flag_errors():  # a config file that is not there shows only now
+        settings = chosen_settings()
 
     # Slow imports, after the flags have been checked.
     import jax
@@ -105,6 +102,16 @@ def main(argv: list[str]) -> None:
     if stop:
         print(f"stopped and saved in {workdir}; the same command goes on from there")
     print(f"model: {release}")
+
+
+def chosen_settings() -> dict:
+    """The config with the shorter flags over it, as plain JSON types."""
+    settings = flags.FLAGS.config
+    if _ARCH.value:
+        settings.model.architecture = _ARCH.value
+    if _REPRESENTATION.value:
+        settings.model.representation = _REPRESENTATION.value
+    return json.loads(settings.to_json())
 
 
 def claim(workdir: Path, settings: dict) -> None:

@@ -64,6 +64,7 @@ def _knot_positions(bins: int) -> np.ndarray:
 
 
 def uniform(key: Array, shape: tuple[int, ...], limit: float) -> Array:
+    """Numbers between -limit and limit."""
     return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 

@@ -39,9 +39,7 @@ def load(
     for source, found in paths.items():
         # Shown only once it takes long: what is in the cache opens at once.
         progress = tqdm(found, f"reading {folder.name}/{source}", delay=1, leave=False)
-        stems[source] = [
-            Stem(p, decoded(p, sample_rate, cache_folder)) for p in progress
-        ]
+        stems[source] = [Stem(p, decoded(p, sample_rate, cache_folder)) for p in progress]
     return stems
 
 
@@ -65,9 +63,7 @@ def find(folder: Path, source: str) -> list[Path]:
         )
     found = audio.find(place)
     if not found:
-        raise UserError(
-            f"{place}: no sound files in it; put some WAV or FLAC files there"
-        )
+        raise UserError(f"{place}: no sound files in it; put some WAV or FLAC files there")
     return found
 
 
