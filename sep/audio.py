@@ -51,11 +51,19 @@ def find(path: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from None
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a sound file")
-    if not path.stat().st_size:
+    if not path.is_file():
+        raise UserError(f"{path}: is a pipe or device; save it to a file first")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: may not be read; change its permissions")
+    if not size:
         raise UserError(f"{path}: is empty (0 bytes); copy or record it again")
     try:
         # As bytes, so that names which are not UTF-8 work too.
@@ -63,11 +71,11 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
             yield file
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = getattr(error, "error_string", "unknown format").rstrip(".")
+        if "does not exist" in reason:  # what libsndfile says of an MP3 that is none
+            reason = "unknown format"
         raise UserError(
             f"{path}: cannot be read as sound ({reason}); convert it to WAV or FLAC first"
         ) from None
-    except PermissionError:
-        raise UserError(f"{path}: may not be read; change its permissions") from None
 
 
 def blocks(path: Path) -> Iterator[np.ndarray]:
@@ -160,7 +168,12 @@ def writers(
     width = 4 if subtype == "FLOAT" else int(subtype.removeprefix("PCM_")) // 8
     large = length * sound.channels * width > _WAV_LIMIT
     parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    made = []
     try:
+        made = [f for path in paths for f in path.parents if not f.exists()]
+        for path in paths:
+            if path.is_dir():
+                raise IsADirectoryError(0, f"{path.name} is a folder")
         with contextlib.ExitStack() as stack:
             files = []
             for part in parts:
@@ -181,11 +194,18 @@ def writers(
         for part, path in zip(parts, paths, strict=True):
             os.replace(part, path)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise UserError(f"{paths[0].parent}: cannot be written ({error})") from None
+        reason = getattr(error, "error_string", None) or error.strerror or str(error)
+        raise UserError(
+            f"{paths[0].parent}: cannot be written ({reason.rstrip('.')}); "
+            "choose another folder, or see to its permissions and free space"
+        ) from None
     finally:
         for part in parts:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+        for folder in made:  # those that hold nothing
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -> None:

@@ -28,7 +28,7 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     separation = Separation(model)
-    tracks = sorted(path for path in folder.iterdir() if path.is_dir())
+    tracks = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     rows, errors = [], []
     for track in tqdm(tracks, "evaluating", unit="track"):
         try:

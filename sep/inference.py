@@ -34,7 +34,12 @@ class Plan(NamedTuple):
         """From the `model` and `separation` parts of a config."""
         rate, cut = config["model"]["sample_rate"], config["separation"]
         chunk = round(cut["chunk_seconds"] * rate)
-        return cls(rate, chunk, round(cut["overlap"] * chunk), cut["batch_size"])
+        overlap = round(cut["overlap"] * chunk)
+        if not 0 <= overlap < chunk or cut["batch_size"] < 1:
+            raise UserError(
+                "separation needs chunk_seconds > 0, 0 <= overlap < 1, batch_size >= 1"
+            )
+        return cls(rate, chunk, overlap, cut["batch_size"])
 
 
 class Separation:
@@ -46,6 +51,9 @@ class Separation:
 
     def __init__(self, model: Model):
         self.names = output_names(model.config["model"])
+        for name in self.names:
+            if Path(name).name != name:  # a stranger's model stays inside --out
+                raise UserError(f"this model has a stem {name!r}: not a file name")
         self._plan = Plan.from_config(model.config)
         apply = jax.jit(build(model.config["model"]).apply)
         variables = jax.device_put({"params": model.params})
@@ -115,15 +123,14 @@ def separate(
       sample_rate: the recording's, in Hz.
       rms: the recording's; see `sep.separator.level_gain`.
     """
-    gain = level_gain(rms)
-    mixture, heard = itertools.tee(blocks_CT)
-    heard = (np.float32(gain) * block for block in heard)
+    gain = np.float32(level_gain(rms))
+    mixture, heard = itertools.tee(gain * block for block in blocks_CT)
     if sample_rate != plan.sample_rate:
         heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = (block / np.float32(gain) for block in separate_chunks(apply, heard, plan))
-    if sample_rate == plan.sample_rate:
-        return sources
-    return restore(mixture, audio.resample(sources, plan.sample_rate, sample_rate))
+    sources = separate_chunks(apply, heard, plan)
+    if sample_rate != plan.sample_rate:
+        sources = restore(mixture, audio.resample(sources, plan.sample_rate, sample_rate))
+    return (block / gain for block in sources)
 
 
 def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

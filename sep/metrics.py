@@ -16,6 +16,7 @@ def si_sdr(reference_T: Array, estimate_T: Array) -> Array:
 
     Any axes may lead. Means are not removed.
     """
+    reference_T, estimate_T = jnp.asarray(reference_T), jnp.asarray(estimate_T)
     energy = (reference_T**2).sum(-1)
     scale = (reference_T * estimate_T).sum(-1) / energy
     target_T = scale[..., None] * reference_T
@@ -29,5 +30,6 @@ def usdr(reference_T: Array, estimate_T: Array) -> Array:
     The "utterance" or "global" SDR of the music demixing challenges (Mitsufuji et al.
     2022), without their small constants.
     """
+    reference_T, estimate_T = jnp.asarray(reference_T), jnp.asarray(estimate_T)
     error = ((reference_T - estimate_T) ** 2).sum(-1)
     return _decibel((reference_T**2).sum(-1) / error)

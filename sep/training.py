@@ -94,7 +94,7 @@ def make_train_step(separator, optimiser, config) -> Callable:
         # The average forgets its random start: short memory first, long later.
         decay = jnp.minimum(decay_limit, (1 + state.step) / (10 + state.step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
-        metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
         return State(state.step + 1, params, opt_state, ema), metrics
 
     return jax.jit(train_step, donate_argnums=0)

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         part = out / f".scores.csv.{os.getpid()}.part"
-        with part.open("w", newline="") as file:
+        with part.open("w", newline="", encoding="utf-8", errors="replace") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

@@ -8,6 +8,8 @@ MP3, AIFF, ...) or folders of them. Stems have the recording's rate, channels an
 length, and add up to it. They appear whole or not at all; recordings are only read.
 """
 
+import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -37,10 +39,13 @@ def run() -> None:
 
 def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
-    if len(argv) < 2:
+    if len(argv) < 2 or "" in argv:
         raise UserError("no recording given; name files or folders, or see --help")
     out = Path(_OUT.value)
     tasks = plan_outputs([Path(name) for name in argv[1:]], out)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves nothing half done
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
 
     # Slow imports, after the flags have been checked.
     from tqdm import tqdm
@@ -55,12 +60,12 @@ def main(argv: list[str]) -> int:
             separation.to_files(recording, folder, _SUBTYPE.value)
         except UserError as error:
             failed += 1
-            tqdm.write(f"error: {error}")
+            tqdm.write(f"error: {error}", file=sys.stderr)
         else:
             tqdm.write(f"{recording} -> {folder}")
-    if failed:
+    if failed and len(tasks) > 1:
         raise UserError(f"{failed} of {len(tasks)} recordings could not be separated")
-    return 0
+    return min(failed, 1)
 
 
 def plan_outputs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -70,23 +75,29 @@ def plan_outputs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     that is the same for two, the suffix stays, and then a number is added.
 
     Raises:
-      UserError: a folder holds no sound files.
+      UserError: a folder holds no sound files, or is `out` itself.
     """
     from sep import audio
 
+    stems = out.resolve()
     found: list[tuple[Path, Path]] = []  # recordings, and their places under a folder
     for given in inputs:
         if not given.is_dir():
             found.append((given, Path(given.name)))
             continue
-        inside = [path for path in audio.find(given) if not path.is_relative_to(out)]
+        inside = audio.find(given)
+        if stems == given.resolve():
+            raise UserError(f"{given}: stems would mix with recordings; choose another --out")
+        if stems.is_relative_to(given.resolve()):  # some of an earlier run may be there
+            inside = [p for p in inside if not p.resolve().is_relative_to(stems)]
         if not inside:
             raise UserError(f"{given}: no sound files in this folder")
         found += [(path, path.relative_to(given)) for path in inside]
+    found = list(dict.fromkeys(found))
     shared = Counter(place.with_suffix("") for _, place in found)
     taken: set[Path] = set()
     tasks = []
-    for recording, place in dict.fromkeys(found):
+    for recording, place in found:
         plain = place.with_suffix("")
         wanted = plain if shared[plain] == 1 else place
         folder, number = wanted, 2

@@ -1,0 +1,114 @@
+"""Every representation with every architecture: shapes, sums, silence."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sep.architectures import ARCHITECTURES
+from sep.config import get_config
+from sep.errors import UserError
+from sep.losses import LOSSES
+from sep.representations import REPRESENTATIONS
+from sep.separator import build, output_names, share_rest
+
+PAIRS = list(itertools.product(REPRESENTATIONS, ARCHITECTURES))
+
+
+def small_model(representation="magnitude", architecture="lstm", **changes):
+    model = get_config().model.to_dict()
+    model |= {"representation": representation, "architecture": architecture}
+    for name in ("magnitude", "complex"):
+        model[name] |= {"n_fft": 256, "hop_length": 64, "max_frequency": 12000.0}
+    model["waveform"] = {"frame_length": 128, "hop_length": 64}
+    model["fnn"] |= {"hidden": 16, "context": 1}
+    model["lstm"] |= {"hidden": 8}
+    return model | changes
+
+
+def init(separator, mixture_BCT):
+    return jax.jit(separator.init)(jax.random.key(0), mixture_BCT)
+
+
+def noise(*shape, seed=0, rms=2.0**-4):
+    return rms * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("representation", "architecture"), PAIRS)
+def test_sources_sum_to_the_mixture(representation, architecture):
+    separator = build(small_model(representation, architecture))
+    mixture_BCT = noise(2, 3, 5001)
+    variables = init(separator, mixture_BCT)
+    sources_BSCT = jax.jit(separator.apply)(variables, mixture_BCT)
+    assert sources_BSCT.shape == (2, 2, 3, 5001)
+    error = np.abs(sources_BSCT.sum(1) - mixture_BCT).max()
+    assert error < 1e-5 * np.abs(mixture_BCT).max()
+    # Channels are heard one at a time, so nothing of one gets into another.
+    alone = jax.jit(separator.apply)(variables, mixture_BCT[:, 1:2])
+    np.testing.assert_allclose(sources_BSCT[:, :, 1:2], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("representation", "architecture"), PAIRS)
+def test_gradients_are_finite_on_digital_silence(representation, architecture):
+    separator = build(small_model(representation, architecture))
+    silence_BCT = jnp.zeros((1, 1, 1000))
+    variables = init(separator, silence_BCT)
+
+    for loss in LOSSES.values():
+
+        def objective(variables, mixture_BCT, loss=loss):
+            sources_BSCT = separator.apply(variables, mixture_BCT)
+            return loss(jnp.zeros_like(sources_BSCT), sources_BSCT)
+
+        gradients = jax.jit(jax.grad(objective, (0, 1)))(variables, silence_BCT)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_the_residual_is_one_more_output_and_part_of_the_sum():
+    model = small_model(residual=True)
+    assert output_names(model) == ("piano", "violin", "residual")
+    separator = build(model)
+    mixture_BCT = noise(1, 1, 3000)
+    variables = init(separator, mixture_BCT)
+    sources_BSCT = jax.jit(separator.apply)(variables, mixture_BCT)
+    assert sources_BSCT.shape == (1, 3, 1, 3000)
+    np.testing.assert_allclose(sources_BSCT.sum(1), mixture_BCT, atol=1e-6)
+
+
+def test_bins_start_with_zero_mean_and_like_deviation():
+    separator = build(small_model())
+    mixture_BCT = noise(4, 1, 20000)
+    params = init(separator, mixture_BCT)["params"]
+    analyse = jax.jit(lambda x: separator.representation.apply({}, x, method="analyse"))
+    features, _ = analyse(mixture_BCT)
+    standard = params["standardise"]
+    normal = (features - standard["mean"]) / standard["deviation"]
+    np.testing.assert_allclose(normal.mean((0, 1)), 0, atol=1e-4)
+    assert 0.5 < normal.std((0, 1)).min() <= normal.std((0, 1)).max() < 1.01
+
+
+@pytest.mark.parametrize("arrays", [np.asarray, jnp.asarray])
+def test_the_rest_goes_where_energy_is(arrays):
+    loud, soft = noise(1, 1, 1, 5000), noise(1, 1, 1, 5000, seed=1, rms=2.0**-8)
+    sources = np.concatenate([loud, soft, np.zeros_like(loud)], 1)
+    mixture = sources.sum(1) + noise(1, 1, 5000, seed=2)
+    shared = share_rest(arrays(mixture), arrays(sources))
+    np.testing.assert_allclose(shared.sum(1), mixture, atol=1e-6)
+    assert not np.asarray(shared[:, 2]).any()  # a silent source stays silent
+    change = ((shared - sources) ** 2).sum((0, 2, 3))
+    assert change[0] > 100 * change[1]
+
+
+def test_where_all_are_silent_each_gets_the_same():
+    mixture_BCT = noise(1, 2, 100)
+    shared = share_rest(mixture_BCT, np.zeros((1, 4, 2, 100), np.float32))
+    np.testing.assert_allclose(shared, np.repeat(mixture_BCT[:, None], 4, 1) / 4)
+
+
+def test_unknown_names_are_listed():
+    with pytest.raises(UserError, match="known: fnn, lstm"):
+        build(small_model(architecture="transformer"))
+    with pytest.raises(UserError, match="known: complex, magnitude, waveform"):
+        build(small_model(representation="cepstrum"))

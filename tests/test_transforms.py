@@ -1,0 +1,134 @@
+"""The transforms against known answers, SciPy, and themselves inverted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from sep.transforms import (
+    dual_window,
+    frame,
+    hann,
+    istft,
+    leading_frames,
+    num_frames,
+    overlap_add,
+    stft,
+)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def round_trip(wave_T, window, hop_length):
+    return jax.jit(lambda wave_T: _round_trip(wave_T, window, hop_length))(wave_T)
+
+
+def _round_trip(wave_T, window, hop_length):
+    spectrum_NF = stft(wave_T, window=window, hop_length=hop_length)
+    length = wave_T.shape[-1]
+    return istft(spectrum_NF, window=window, hop_length=hop_length, length=length)
+
+
+def decibels_over_error(wave, again):
+    error = np.asarray(again, np.float64) - wave
+    return 10 * np.log10(np.sum(np.float64(wave) ** 2) / np.sum(error**2))
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(4096, 1024), (2048, 512), (1025, 300)])
+def test_real_recordings_come_back_to_130_db_and_to_the_bit(duet, n_fft, hop):
+    for wave_CT in duet.values():
+        again_CT = np.asarray(round_trip(wave_CT, hann(n_fft), hop))
+        assert decibels_over_error(wave_CT, again_CT) >= 130
+        np.testing.assert_array_equal(np.round(again_CT * 2**15), wave_CT * 2**15)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 200), st.integers(1, 40), st.data())
+def test_any_length_window_and_hop_come_back(length, n_fft, data):
+    hop = data.draw(st.integers(1, n_fft))
+    window = np.random.default_rng(n_fft).uniform(0.5, 1, n_fft).astype(np.float32)
+    wave_BT = noise(2, length, seed=length)
+    np.testing.assert_allclose(round_trip(wave_BT, window, hop), wave_BT, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 100), st.integers(1, 20), st.integers(1, 25))
+def test_overlap_add_is_the_transpose_of_frame(length, frame_length, hop):
+    wave_T = noise(length)
+    frames_NK = frame(wave_T, frame_length=frame_length, hop_length=hop)
+    assert frames_NK.shape == (num_frames(length, frame_length, hop), frame_length)
+    other_NK = noise(*frames_NK.shape, seed=1)
+    added_T = overlap_add(other_NK, hop_length=hop, length=length)
+    np.testing.assert_allclose(
+        np.vdot(frames_NK, other_NK), np.vdot(wave_T, added_T), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_frames_are_pieces_of_the_wave():
+    frames_NK = frame(jnp.arange(1.0, 6.0), frame_length=4, hop_length=2)
+    expected = [[0, 0, 1, 2], [1, 2, 3, 4], [3, 4, 5, 0], [5, 0, 0, 0]]
+    np.testing.assert_array_equal(frames_NK, expected)
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(4096, 1024), (1024, 300), (513, 128)])
+def test_frames_are_scipys(duet, n_fft, hop):
+    wave_CT = duet["mixture"][:, : 5 * 44100]
+    ours_NF = stft(wave_CT, window=hann(n_fft), hop_length=hop)
+    ours_NF = np.asarray(ours_NF)[:, leading_frames(n_fft, hop) :]
+    reference = scipy.signal.ShortTimeFFT(
+        hann(n_fft).astype(np.float64), hop, fs=1, phase_shift=None
+    )
+    frames = 1 + wave_CT.shape[-1] // hop
+    theirs = reference.stft(np.float64(wave_CT), p0=0, p1=frames)
+    theirs_NF = np.swapaxes(theirs, -1, -2)
+    largest = np.abs(theirs_NF).max()
+    assert np.abs(ours_NF[:, :frames] - theirs_NF).max() < 1e-5 * largest
+
+
+def test_a_cosine_falls_into_its_bin():
+    wave_T = np.cos(2 * np.pi * 5 * np.arange(640) / 64).astype(np.float32)
+    spectrum_NF = stft(wave_T, window=np.ones(64, np.float32), hop_length=64)
+    expected_F = np.zeros(33)
+    expected_F[5] = 32
+    np.testing.assert_allclose(np.abs(spectrum_NF[4]), expected_F, atol=1e-3)
+
+
+def test_leading_axes_jit_and_vmap_agree():
+    wave_BCT = noise(3, 2, 1000)
+    whole = round_trip(wave_BCT, hann(64), 16)
+    one = jax.jit(lambda wave_T: round_trip(wave_T, hann(64), 16))
+    np.testing.assert_allclose(jax.vmap(jax.vmap(one))(wave_BCT), whole, atol=1e-6)
+
+
+def test_gradients_are_right_and_finite_on_silence():
+    def energy(wave_T):
+        return (jnp.abs(stft(wave_T, window=hann(16), hop_length=8)) ** 2).sum()
+
+    check_grads(energy, (noise(50),), order=1, modes=["rev"], rtol=1e-2)
+    assert np.isfinite(jax.grad(energy)(jnp.zeros(50))).all()
+
+
+@pytest.mark.parametrize(
+    ("window", "hop"), [(hann(64), 64), (np.ones(10), 11), (np.zeros(8), 2), (hann(8), 0)]
+)
+def test_what_cannot_be_inverted_is_refused(window, hop):
+    with pytest.raises(ValueError, match="hop_length"):
+        stft(noise(100), window=window, hop_length=hop)
+    with pytest.raises(ValueError, match="hop_length"):
+        dual_window(window, hop)
+
+
+def test_wrong_shapes_are_refused():
+    spectrum_NF = stft(noise(100), window=hann(16), hop_length=4)
+    with pytest.raises(ValueError, match="frames"):
+        istft(spectrum_NF, window=hann(16), hop_length=4, length=200)
+    with pytest.raises(ValueError, match="bins"):
+        istft(spectrum_NF, window=hann(32), hop_length=4, length=100)
+    with pytest.raises(ValueError, match="empty"):
+        stft(noise(0), window=hann(16), hop_length=4)
