@@ -44,7 +44,7 @@ def find(path: Path) -> list[Path]:
         found
         for found in path.rglob("*")
         if found.suffix.lower() in SUFFIXES
-        and found.is_file()
+        and os.path.isfile(found)  # the method raises where it may not look
         and not any(part.startswith(".") for part in found.relative_to(path).parts)
     )
 

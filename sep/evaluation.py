@@ -29,6 +29,8 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
         raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     separation = Separation(model)
     tracks = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    if not tracks:
+        raise UserError(f"{folder}: no tracks; it needs TEST/<track>/mixture.*")
     rows, errors = [], []
     for track in tqdm(tracks, "evaluating", unit="track"):
         try:
@@ -36,9 +38,7 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
         except UserError as error:
             errors.append(str(error))
     if not rows:
-        raise UserError(
-            "; ".join(errors) or f"{folder}: no tracks; it needs TEST/<track>/mixture.*"
-        )
+        raise UserError("; ".join(errors))
     return rows, errors
 
 

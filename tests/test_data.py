@@ -103,7 +103,9 @@ def test_augmentation_stays_within_its_limits():
     gain_db = 20 * np.log10(rms_BS / (REFERENCE_RMS / np.sqrt(2)))
     assert np.abs(gain_db).max() < 6.01
     assert np.abs(gain_db).max() > 5
-    _, sources_BSCT = mixing.mix(jax.random.key(0), noise(64, 2, CROP), plain | {"absent": 1.0})
+    _, sources_BSCT = mixing.mix(
+        jax.random.key(0), noise(64, 2, CROP), plain | {"absent": 1.0}
+    )
     assert not np.asarray(sources_BSCT).any()
 
 
@@ -111,4 +113,6 @@ def test_an_equaliser_of_0_db_changes_nothing():
     waves_BST = noise(2, 2, CROP)
     same = mixing.equalise(jax.random.key(0), waves_BST, 0.0)
     np.testing.assert_allclose(same, waves_BST, atol=1e-6)
-    assert np.abs(mixing.equalise(jax.random.key(0), waves_BST, 6.0) - waves_BST).max() > 0.1
+    assert (
+        np.abs(mixing.equalise(jax.random.key(0), waves_BST, 6.0) - waves_BST).max() > 0.1
+    )

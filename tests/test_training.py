@@ -31,7 +31,9 @@ def small_config(steps, representation="magnitude", architecture="fnn"):
 
 @pytest.fixture(scope="module")
 def duet_stems(duet):
-    return {name: [Stem(name, duet[name].astype(np.float16))] for name in ("piano", "violin")}
+    return {
+        name: [Stem(name, duet[name].astype(np.float16))] for name in ("piano", "violin")
+    }
 
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)
@@ -41,10 +43,14 @@ def test_every_pair_learns_one_mixture_by_heart(representation, architecture, du
     config["data"] |= silent
     config["train"]["learning_rate"] = 1e-2
     start = 5 * RATE
-    stems_BST = np.stack([duet[name][0, start : start + 8000] for name in ("piano", "violin")])
+    stems_BST = np.stack(
+        [duet[name][0, start : start + 8000] for name in ("piano", "violin")]
+    )
     stems_BST = stems_BST[None]
     separator, optimiser = build(config["model"]), make_optimiser(config["train"])
-    state = init_state(jax.random.key(0), separator, stems_BST.sum(1, keepdims=True), optimiser)
+    state = init_state(
+        jax.random.key(0), separator, stems_BST.sum(1, keepdims=True), optimiser
+    )
     step = make_train_step(separator, optimiser, config)
     losses = []
     for _ in range(60):

@@ -8,6 +8,7 @@ MP3, AIFF, ...) or folders of them. Stems have the recording's rate, channels an
 length, and add up to it. They appear whole or not at all; recordings are only read.
 """
 
+import os
 import signal
 import sys
 from collections import Counter
@@ -44,7 +45,6 @@ def main(argv: list[str]) -> int:
     out = Path(_OUT.value)
     tasks = plan_outputs([Path(name) for name in argv[1:]], out)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves nothing half done
     sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
 
     # Slow imports, after the flags have been checked.
@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
     from sep.inference import Separation
 
     separation = Separation(load_model(_MODEL.value))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and no files half written
     failed = 0
     for recording, folder in tqdm(tasks, unit="file", disable=len(tasks) < 2):
         try:
@@ -82,12 +83,14 @@ def plan_outputs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     stems = out.resolve()
     found: list[tuple[Path, Path]] = []  # recordings, and their places under a folder
     for given in inputs:
-        if not given.is_dir():
+        if not os.path.isdir(given):  # the method raises where it may not look
             found.append((given, Path(given.name)))
             continue
         inside = audio.find(given)
         if stems == given.resolve():
-            raise UserError(f"{given}: stems would mix with recordings; choose another --out")
+            raise UserError(
+                f"{given}: stems would mix with recordings; choose another --out"
+            )
         if stems.is_relative_to(given.resolve()):  # some of an earlier run may be there
             inside = [p for p in inside if not p.resolve().is_relative_to(stems)]
         if not inside:

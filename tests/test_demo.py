@@ -1,0 +1,27 @@
+"""The demo, as `make demo` runs it but shorter."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
+
+
+@pytest.mark.slow
+def test_the_demo_separates_scores_and_trains(tmp_path):
+    words = [sys.executable, DEMO, f"--out={tmp_path}", "--steps=100"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
+    assert stems == ["piano.wav", "violin.wav"]
+    with (tmp_path / "scores/scores.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["system"] == "duet"]
+    assert all(float(row["si_sdri"]) > 7 for row in rows)
+    (log,) = tmp_path.glob("run-*/metrics.jsonl")
+    lines = [json.loads(line) for line in log.open()]
+    assert len(lines) == 100
+    assert lines[-1]["loss"] < lines[0]["loss"] - 3
