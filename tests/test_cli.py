@@ -1,0 +1,219 @@
+"""The commands as a user runs them: real processes, from another folder."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "--arch=fnn",
+    "--representation=waveform",
+    "--config.model.sample_rate=8000",
+    "--config.model.waveform.frame_length=128",
+    "--config.model.waveform.hop_length=64",
+    "--config.model.fnn.hidden=8",
+    "--config.data.crop_seconds=0.5",
+    "--config.data.batch_size=2",
+    "--config.train.eval_every=4",
+    "--config.train.eval_crops=2",
+    "--config.train.eval_seconds=0.5",
+    "--config.separation.chunk_seconds=0.5",
+]
+NOT_UTF8 = os.fsdecode(b"caf\xe9.wav")
+
+
+def save(path, length=22050, channels=1, rate=22050, seed=0):
+    """A recording of noise; returns its samples (T, C)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave_TC = 0.1 * np.random.default_rng(seed).standard_normal((length, channels))
+    soundfile.write(os.fsencode(path), wave_TC, rate)
+    return wave_TC
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data, a model trained there in two runs, and `call`."""
+    folder = tmp_path_factory.mktemp("cli")
+    variables = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
+        "JAX_PLATFORMS": "cpu",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONIOENCODING": "utf-8:strict",
+    }
+
+    def call(script, *args):
+        return subprocess.run(
+            [sys.executable, ROOT / f"{script}.py", *args],
+            cwd=folder, env=os.environ | variables, timeout=120,
+            capture_output=True, encoding="utf-8",
+        )  # fmt: skip
+
+    for split, length in (("train", 30_000), ("valid", 20_000)):
+        save(folder / "data" / split / "piano" / "a.wav", length, 2, 22050, seed=1)
+        save(folder / "data" / split / "violin" / "b.flac", length, 1, 16000, seed=2)
+    save(folder / "data" / "train" / "violin" / "deep" / "c.ogg", 48_000, 1, 48000)
+    train = ["--data=data", "--workdir=run", *TINY]
+    runs = [call("train", *train, f"--config.train.steps={steps}") for steps in (6, 10)]
+    save(folder / "x.wav")
+    return SimpleNamespace(folder=folder, call=call, runs=runs)
+
+
+def errors(done):
+    """The lines of stderr, progress bars aside."""
+    lines = (line.rpartition("\r")[2] for line in done.stderr.split("\n"))
+    return [line for line in lines if line and not re.search(r"\d%\|", line)]
+
+
+def test_training_goes_on_where_it_stopped(place):
+    assert [done.returncode for done in place.runs] == [0, 0], place.runs[-1].stderr
+    text = (place.folder / "run" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    validated = [line["step"] for line in lines if "valid_si_sdr" in line]
+    assert validated == [4, 6, 8, 10]  # at the end of both runs, too
+
+
+def test_separation_does_what_it_can_and_names_what_it_cannot(place):
+    folder = place.folder
+    waves = {
+        "a.wav": save(folder / "a.wav", 20_000, 2, 44100),
+        "songs/b.flac": save(folder / "songs" / "b.flac", 8001, 1, 8000),
+        "songs/deep/c.wav": save(folder / "songs" / "deep" / "c.wav", 9000, 5, 96000),
+        NOT_UTF8: save(folder / NOT_UTF8, 1000),
+    }
+    (folder / "songs" / "broken.wav").write_text("la la la")
+    done = place.call("separate", "--model=run", "a.wav", "songs", NOT_UTF8, "--out=out")
+    assert done.returncode == 1
+    first, last = errors(done)
+    assert "songs/broken.wav: cannot be read as sound" in first
+    assert "1 of 5 recordings" in last
+    assert len(done.stdout.splitlines()) == 4 and "a.wav -> out/a\n" in done.stdout
+    for name, wave_TC in waves.items():
+        stems_folder = folder / "out" / Path(name.removeprefix("songs/")).with_suffix("")
+        stems = [
+            soundfile.read(os.fsencode(stems_folder / f"{stem}.wav"), always_2d=True)[0]
+            for stem in ("piano", "violin")
+        ]
+        np.testing.assert_allclose(sum(stems), wave_TC, atol=1e-4)  # 16 bits were written
+    assert not (folder / "out" / "broken").exists()
+
+
+def test_no_two_recordings_share_a_folder_and_stems_are_not_separated(place):
+    folder = place.folder
+    for name in ("in/a.wav", "in/a.flac", "one/b.wav", "two/b.wav", "c.wav"):
+        save(folder / name, length=100)
+    names = [
+        "in",
+        "one/b.wav",
+        "two/b.wav",
+        "c.wav",
+        "./c.wav",
+        f"--out={folder / 'in/stems'}",
+    ]
+    for _ in range(2):  # the second time there are stems of the first inside
+        done = place.call("separate", "--model=run", *names)
+        assert (done.returncode, errors(done)) == (0, [])
+        made = (folder / "in" / "stems").rglob("piano.wav")
+        made = {str(path.parent.relative_to(folder / "in" / "stems")) for path in made}
+        assert made == {"a.wav", "a.flac", "b.wav", "b.wav (2)", "c"}
+
+
+def test_evaluation_scores_model_and_mixture(place):
+    folder = place.folder
+    for track, rate, channels in (("one", 22050, 2), ("two", 8000, 1)):
+        piano = save(folder / "test" / track / "piano.flac", 9000, channels, rate, seed=1)
+        violin = save(folder / "test" / track / "violin.wav", 9000, channels, rate, seed=2)
+        soundfile.write(folder / "test" / track / "mixture.wav", piano + violin, rate)
+    save(folder / "test" / "bad" / "mixture.wav")
+    done = place.call("evaluate", "--model=run", "--data=test", "--out=scores")
+    assert done.returncode == 1
+    (error,) = errors(done)
+    assert "1 tracks left out: test/bad/piano" in error
+    with (folder / "scores" / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["track", "source", "system", "si_sdr", "si_sdri", "usdr"]
+    keys = [(row["track"], row["source"], row["system"]) for row in rows]
+    assert keys == [
+        (track, source, system)
+        for track in ("one", "two")
+        for source in ("piano", "violin")
+        for system in ("mixture", "run")
+    ]
+    for before, after in zip(rows[::2], rows[1::2], strict=True):
+        assert float(before["si_sdri"]) == 0
+        assert abs(float(before["si_sdr"])) < 0.5  # two noises of one level
+        gain = float(after["si_sdr"]) - float(before["si_sdr"])
+        assert float(after["si_sdri"]) == pytest.approx(gain, abs=1e-4)
+    assert re.search(r"violin +run +2 ", done.stdout)
+
+
+def hollow(folder):
+    (folder / "hollow").mkdir()
+
+
+def text_file(folder):
+    (folder / "text.wav").write_text("la la la")
+
+
+def empty_file(folder):
+    (folder / "empty.wav").touch()
+
+
+def half_a_dataset(folder):
+    for split in ("train", "valid"):
+        save(folder / "half" / split / "piano" / "a.wav")
+
+
+def misfit(folder):
+    for stem, length in (("mixture", 900), ("piano", 900), ("violin", 800)):
+        save(folder / "misfit" / "track" / f"{stem}.wav", length)
+
+
+SEPARATE, EVALUATE = "separate --out=none --model=run", "evaluate --out=none --model=run"
+TRAIN = "train --workdir=none --data=data"
+WRONG = {  # what to make, the command, what its one line of complaint says
+    "no recording": (None, SEPARATE, ["no recording", "--help"]),
+    "missing file": (None, f"{SEPARATE} none.wav", ["none.wav: no such file"]),
+    "text": (text_file, f"{SEPARATE} text.wav", ["text.wav", "convert it to WAV"]),
+    "empty file": (empty_file, f"{SEPARATE} empty.wav", ["empty.wav: is empty", "copy it"]),
+    "empty folder": (hollow, f"{SEPARATE} hollow", ["hollow: no sound files"]),
+    "out is in": (None, "separate --out=data data", ["data:", "choose another --out"]),
+    "unknown model": (None, "separate --model=x x.wav", ["x: no such model", "bundled"]),
+    "no model": (None, "separate --model=data x.wav", ["data: holds no model", "train"]),
+    "unknown flag": (None, "separate --modle=run x.wav", ["modle", "--help"]),
+    "unknown subtype": (None, "separate --subtype=MP3 x.wav", ["subtype", "PCM_16"]),
+    "no tracks": (None, f"{EVALUATE} --data=run", ["run/", "mixture"]),
+    "misfit": (misfit, f"{EVALUATE} --data=misfit", ["violin.wav", "800 sam", "900 sam"]),
+    "no test data": (None, EVALUATE, ["--data", "--help"]),
+    "missing source": (half_a_dataset, "train --workdir=none --data=half",
+                       ["half/train/violin", "--config.model.sources"]),
+    "unknown arch": (None, f"{TRAIN} --arch=cnnn", ["cnnn", "fnn, lstm"]),
+    "unknown setting": (None, f"{TRAIN} --config.train.stepz=1", ["stepz", '"steps"']),
+    "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
+    "other config": (None, "train --workdir=run --data=data --arch=fnn",
+                     ["run: was made with another config", "sample_rate was 8000",
+                      "another --workdir"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_use_is_answered_in_one_line(place, name):
+    make, command, parts = WRONG[name]
+    if make:
+        make(place.folder)
+    done = place.call(*command.split())
+    assert done.returncode not in (0, None) and "Traceback" not in done.stderr
+    (line,) = errors(done)
+    assert line.startswith("error: ")
+    assert [part for part in parts if part not in line] == [], line
+    assert not (place.folder / "none").exists()
