@@ -11,7 +11,7 @@ from sep import inference
 from sep.checkpoints import Model
 from sep.config import get_config
 from sep.errors import UserError
-from sep.inference import Plan, Separation, separate, separate_chunks
+from sep.inference import Plan, Separation, restore, separate, separate_chunks
 from sep.separator import REFERENCE_RMS, build, level_gain, share_rest
 
 PLAN = Plan(sample_rate=8000, chunk=500, overlap=100, batch=2)
@@ -158,6 +158,21 @@ def test_numpy_and_jax_share_the_rest_alike(length):
         share_rest(jax.numpy.asarray(mixture_BCT), jax.numpy.asarray(sources_BSCT)),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("length", [100, 2**16, 2**17 + 1, 150_000])
+def test_what_is_restored_block_by_block_has_no_seams(length):
+    random = np.random.default_rng(1)
+    mixture_CT = noise(2, length)
+    levels = np.repeat(random.uniform(0, 1, (3, 2, length // 1000 + 2)), 1000, -1)
+    sources_SCT = noise(3, 2, length + 900) * levels[..., : length + 900].astype("float32")
+    blocks = (
+        np.split(wave, sorted(random.integers(0, length, 5)), -1)
+        for wave in (mixture_CT, sources_SCT)
+    )
+    found = np.concatenate(list(restore(*blocks)), -1)
+    expected = share_rest(mixture_CT[None], sources_SCT[None, ..., :length])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{"overlap": 1.0}, {"batch_size": 0}])
