@@ -55,7 +55,10 @@ def load_model(name: str) -> Model:
         raise UserError(f"{path}: is not a release file of Sep ({error})") from None
     if metadata.pop("format", None) != FORMAT:
         raise UserError(f"{path}: is not a release file that this version of Sep reads")
-    config = json.loads(metadata.pop("config"))
+    try:
+        config = json.loads(metadata.pop("config"))
+    except (KeyError, json.JSONDecodeError):
+        raise UserError(f"{path}: is a release file without a readable config") from None
     params = {name: array.astype(np.float32) for name, array in arrays.items()}
     return Model(config, unflatten_dict(params, sep="/"), metadata)
 

@@ -46,9 +46,8 @@ def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
     """Rows for one track. Raises UserError if its files are missing or do not fit."""
     mixture_path = find(track, MIXTURE)
     mixture_CT, rate = audio.read(mixture_path)
-    estimates_SCT = separation.to_array(mixture_path)
-    rows = []
-    for source, estimate_CT in zip(separation.names, estimates_SCT, strict=True):
+    references = {}
+    for source in separation.names:
         if source == RESIDUAL:
             continue  # no stem of it need exist
         path = find(track, source)
@@ -58,6 +57,11 @@ def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
                 f"{path}: {_describe(reference_CT, its_rate)} does not fit its mixture's "
                 f"{_describe(mixture_CT, rate)}"
             )
+        references[source] = reference_CT
+    estimates_SCT = separation.to_array(mixture_path)
+    rows = []
+    for source, reference_CT in references.items():
+        estimate_CT = estimates_SCT[separation.names.index(source)]
         # Channels are joined: the scores are of all of them together.
         reference, mixture, estimate = (
             wave.reshape(-1).astype(np.float32)

@@ -47,15 +47,25 @@ class Separation:
 
     Attributes:
       names: of the S stems, in order.
+
+    Raises:
+      UserError: the model is not one that this version of Sep can build.
     """
 
     def __init__(self, model: Model):
-        self.names = output_names(model.config["model"])
-        for name in self.names:
-            if Path(name).name != name:  # a stranger's model stays inside --out
-                raise UserError(f"this model has a stem {name!r}: not a file name")
-        self._plan = Plan.from_config(model.config)
-        apply = jax.jit(build(model.config["model"]).apply)
+        try:
+            self.names = output_names(model.config["model"])
+            self._plan = Plan.from_config(model.config)
+            separator = build(model.config["model"])
+            mixture_BCT = jax.ShapeDtypeStruct((1, 1, self._plan.chunk), np.float32)
+            wanted = jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)[
+                "params"
+            ]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this model is of another version of Sep ({error})") from None
+        if jax.tree.map(np.shape, wanted) != jax.tree.map(np.shape, model.params):
+            raise UserError("this model's parameters do not fit its config")
+        apply = jax.jit(separator.apply)
         variables = jax.device_put({"params": model.params})
         self._apply = lambda mixture_BCT: apply(variables, mixture_BCT)
 

@@ -1,5 +1,7 @@
 """The one idea: synthesise(estimate(analyse(mixture))), and the stems sum to it."""
 
+from pathlib import PurePath
+
 import flax.linen as nn
 import numpy as np
 from jax import Array
@@ -102,12 +104,22 @@ def level_gain(rms: float) -> float:
     """
     if rms <= 0:
         return 1.0
-    return float(2.0 ** np.clip(np.round(np.log2(REFERENCE_RMS / rms)), -60, 60))
+    return float(2.0 ** np.clip(np.round(np.log2(REFERENCE_RMS / rms)), -120, 120))
 
 
 def output_names(model) -> tuple[str, ...]:
-    """Names of the S outputs, in their order, from the `model` part of a config."""
-    return (*model["sources"], *([RESIDUAL] if model["residual"] else []))
+    """Names of the S outputs, in their order, from the `model` part of a config.
+
+    Raises:
+      UserError: they are not different names of files, which stems are written to.
+    """
+    names = (*model["sources"], *([RESIDUAL] if model["residual"] else []))
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"model.sources must be different names: {', '.join(names)}")
+    for name in names:  # a stranger's model must not write elsewhere either
+        if PurePath(name).name != name:
+            raise UserError(f"model.sources: {name!r} is not a file name")
+    return names
 
 
 def build(model) -> Separator:

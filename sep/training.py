@@ -20,6 +20,7 @@ from tqdm import tqdm
 from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model
 from sep.data import mixing, pipeline
 from sep.errors import UserError
+from sep.inference import Plan
 from sep.losses import LOSSES
 from sep.metrics import si_sdr
 from sep.separator import build, lookup, output_names
@@ -43,6 +44,8 @@ def check(config: dict) -> None:
       UserError: a name in it is unknown, or its numbers do not fit together.
     """
     lookup(LOSSES, "loss", config["train"]["loss"])
+    output_names(config["model"])
+    Plan.from_config(config)
     separator = build(config["model"])
     crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
     mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)
@@ -52,7 +55,11 @@ def check(config: dict) -> None:
     except (ValueError, TypeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"this config does not work: {reason}") from None
-    for part, name in (("data", "batch_size"), ("train", "eval_crops")):
+    counts = {
+        "data": ("batch_size", "workers"),
+        "train": ("steps", "eval_every", "eval_crops"),
+    }
+    for part, name in ((part, name) for part, names in counts.items() for name in names):
         if config[part][name] < 1:
             raise UserError(f"--config.{part}.{name} must be at least 1")
 

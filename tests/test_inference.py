@@ -213,6 +213,7 @@ def test_one_compilation_serves_files_of_every_kind(tmp_path, model, monkeypatch
     class Traced:  # what is jitted runs in Python once for every compilation
         def __init__(self, config):
             self.separator = build(config)
+            self.init = self.separator.init
 
         def apply(self, *args):
             traces.append(args)

@@ -124,3 +124,11 @@ def test_logs_are_cut_back_to_the_restored_step(tmp_path):
     truncate(log, 2)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
     truncate(tmp_path / "none.jsonl", 2)
+
+
+@pytest.mark.parametrize("sources", [(), ("piano", "piano"), ("../piano", "violin")])
+def test_sources_need_different_names_of_files(sources):
+    config = small_config(2)
+    config["model"]["sources"] = sources
+    with pytest.raises(UserError, match=r"model\.sources"):
+        check(config)

@@ -29,6 +29,8 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
             print("stopped", file=sys.stderr)
             return 130
 
+    for stream in (sys.stdout, sys.stderr):  # for file names that are not UTF-8
+        stream.reconfigure(errors="backslashreplace")
     # absl's --help shows the docstring and the flags of the script: lend it ours.
     module = sys.modules[main.__module__]
     sys.modules["__main__"].__doc__ = module.__doc__.replace("%", "%%")

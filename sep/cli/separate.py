@@ -45,8 +45,6 @@ def main(argv: list[str]) -> int:
     out = Path(_OUT.value)
     tasks = plan_outputs([Path(name) for name in argv[1:]], out)
 
-    sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
-
     # Slow imports, after the flags have been checked.
     from tqdm import tqdm
 

@@ -1,0 +1,65 @@
+"""Release files: what is saved comes back, and what is no model is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from test_separator import init, noise, small_model
+
+from sep.checkpoints import FORMAT, Model, load_model, save_model
+from sep.config import get_config
+from sep.errors import UserError
+from sep.inference import Separation
+from sep.separator import build
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = json.loads(get_config().to_json())
+    config["model"] = json.loads(json.dumps(small_model("waveform", "fnn")))
+    params = init(build(config["model"]), noise(1, 1, 2000))["params"]
+    return Model(config, params, {"step": "7", "licence": "CC0"})
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 0), (np.float16, 1e-3)])
+def test_a_model_comes_back(model, tmp_path, dtype, tolerance):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model, dtype)
+    again = load_model(str(path))
+    assert (again.config, again.metadata) == (model.config, model.metadata)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=tolerance, strict=True),
+        again.params,
+        jax.device_get(model.params),
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_what_is_no_model_is_refused(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"not at all")
+    with pytest.raises(UserError, match=r"m\.safetensors: is not a release file"):
+        load_model(str(path))
+    arrays = {"x": np.zeros(3, np.float32)}
+    for metadata, reason in (
+        (None, "this version"),
+        ({"format": "sep-release-99"}, "this version"),
+        ({"format": FORMAT}, "config"),
+        ({"format": FORMAT, "config": "{"}, "config"),
+    ):
+        save_file(arrays, path, metadata=metadata)
+        with pytest.raises(UserError, match=reason):
+            load_model(str(path))
+    with pytest.raises(UserError, match=r"bundled models: "):
+        load_model(str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"holds no model\.safetensors"):
+        load_model(str(tmp_path))
+
+
+def test_a_model_that_does_not_fit_its_config_is_refused(model):
+    with pytest.raises(UserError, match="parameters do not fit"):
+        Separation(model._replace(params={"x": np.zeros(3)}))
+    with pytest.raises(UserError, match="another version"):
+        Separation(model._replace(config=model.config | {"model": {"sources": ["a", "b"]}}))
