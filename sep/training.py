@@ -5,6 +5,7 @@ Shapes: B batch, S source, C channel, T sample.
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -188,11 +189,7 @@ def fit(
     first_step = int(state.step)
     truncate(workdir / METRICS, first_step)
     release = workdir / RELEASE
-    best = (
-        float(load_model(str(release)).metadata["si_sdr"])
-        if release.exists()
-        else -math.inf
-    )
+    best = best_score(release)
     train_step = make_train_step(separator, optimiser, config)
     eval_step = make_eval_step(separator)
     saved_at = time.monotonic()
@@ -200,21 +197,21 @@ def fit(
         total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
     )
     with progress, (workdir / METRICS).open("a") as log:
-        for stems_BST in batches(first_step):
-            step = int(state.step)
-            if step >= train["steps"] or stopped():
+        for step, stems_BST in enumerate(batches(first_step), first_step + 1):
+            if step > train["steps"] or stopped():
                 break
             began = time.monotonic()
             state, metrics = train_step(state, stems_BST, key)
-            line = {"step": step + 1} | {k: float(v) for k, v in metrics.items()}
+            line = {"step": step} | {k: float(v) for k, v in metrics.items()}
             line["seconds"] = round(time.monotonic() - began, 4)
             if not math.isfinite(line["loss"]):
                 checkpoints.close()
                 raise UserError(
-                    f"the loss became {line['loss']} at step {step + 1}; lower "
+                    f"the loss became {line['loss']} at step {step}; lower "
                     "--config.train.learning_rate and train in a new workdir"
                 )
-            if (step + 1) % train["eval_every"] == 0 or step + 1 == train["steps"]:
+            due = step % train["eval_every"] == 0 or step == train["steps"]
+            if due:
                 scores = validate(
                     eval_step, state.ema, crops_BST, config["data"]["batch_size"], names
                 )
@@ -223,19 +220,25 @@ def fit(
                 if scores["si_sdr"] > best:
                     best = scores["si_sdr"]
                     kept = {part: config[part] for part in ("model", "separation")}
-                    facts = {"step": str(step + 1), "si_sdr": f"{best:.4f}", **metadata}
+                    facts = {"step": str(step), "si_sdr": str(best), **metadata}
                     save_model(release, Model(kept, state.ema, facts))
-                checkpoints.save(step + 1, state)
-                saved_at = time.monotonic()
-            elif time.monotonic() - saved_at > train["checkpoint_seconds"]:
-                checkpoints.save(step + 1, state)
-                saved_at = time.monotonic()
+            # The log first: after a crash, lines too many are cut, but none are made up.
             print(json.dumps(line), file=log, flush=True)
+            if due or time.monotonic() - saved_at > train["checkpoint_seconds"]:
+                checkpoints.save(step, state)
+                saved_at = time.monotonic()
             progress.set_description(f"loss {line['loss']:7.3f}", refresh=False)
             progress.update()
     checkpoints.save(int(state.step), state)
     checkpoints.close()
     return release
+
+
+def best_score(release: Path) -> float:
+    """The validation score of the best model so far."""
+    if not release.exists():
+        return -math.inf
+    return float(load_model(str(release)).metadata["si_sdr"])
 
 
 def _summary(scores: dict) -> str:
@@ -247,7 +250,9 @@ def truncate(path: Path, step: int) -> None:
     if path.exists():
         lines = path.read_text().splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{line}\n" for line in kept))
+        os.replace(part, path)
 
 
 def _step_of(line: str) -> float:
