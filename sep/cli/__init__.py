@@ -51,6 +51,8 @@ def plain_flag_errors() -> Iterator[None]:
     """Wrong flags end the command in one line; the last two are a config's."""
     try:
         yield
+    except BrokenPipeError:  # of `--help | head`
+        sys.exit(1)
     except (flags.Error, AttributeError, OSError) as error:
         reason = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
         if isinstance(error, AttributeError):
