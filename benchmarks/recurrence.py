@@ -1,6 +1,6 @@
 """Times our bidirectional LSTM layer against Flax's, forward and with its gradient.
 
-  .venv/bin/python benchmarks/recurrence.py
+  .venv-bench/bin/python benchmarks/recurrence.py      (after `make bench-env`)
 
 Both hold parameters of the same sizes, are jitted, and run in turn, round by round. The
 last line is JSON: `ratio` is Flax's median time over ours, for the gradient.

@@ -66,8 +66,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     if not size:
         raise UserError(f"{path}: is empty (0 bytes); copy or record it again")
     try:
-        # As bytes, so that names which are not UTF-8 work too.
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with soundfile.SoundFile(_name(path)) as file:
             yield file
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = getattr(error, "error_string", "unknown format").rstrip(".")
@@ -76,6 +75,11 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise UserError(
             f"{path}: cannot be read as sound ({reason}); convert it to WAV or FLAC first"
         ) from None
+
+
+def _name(path: Path) -> str | bytes:
+    """As libsndfile wants it: bytes where names need not be UTF-8, text on Windows."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def blocks(path: Path) -> Iterator[np.ndarray]:
@@ -181,7 +185,7 @@ def writers(
                 files.append(
                     stack.enter_context(
                         soundfile.SoundFile(
-                            os.fsencode(part),
+                            _name(part),
                             "w",
                             samplerate=sound.sample_rate,
                             channels=sound.channels,

@@ -36,8 +36,14 @@ def save_model(path: Path, model: Model, dtype=np.float32) -> None:
     arrays = {name: np.asarray(array, dtype, order="C") for name, array in flat.items()}
     described = {"format": FORMAT, "config": json.dumps(model.config), **model.metadata}
     part = path.with_suffix(f".{os.getpid()}.part")
-    save_file(arrays, part, metadata=described)
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(arrays, part, metadata=described)
+        os.replace(part, path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_model(name: str) -> Model:

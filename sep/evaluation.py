@@ -28,7 +28,8 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     separation = Separation(model)
-    tracks = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    folders = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    tracks = [path for path in folders if audio.find(path)]
     if not tracks:
         raise UserError(f"{folder}: no tracks; it needs TEST/<track>/mixture.*")
     rows, errors = [], []
@@ -44,13 +45,13 @@ def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[st
 
 def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
     """Rows for one track. Raises UserError if its files are missing or do not fit."""
-    mixture_path = find(track, MIXTURE)
+    mixture_path = file_of(track, MIXTURE)
     mixture_CT, rate = audio.read(mixture_path)
     references = {}
     for source in separation.names:
         if source == RESIDUAL:
             continue  # no stem of it need exist
-        path = find(track, source)
+        path = file_of(track, source)
         reference_CT, its_rate = audio.read(path)
         if its_rate != rate or reference_CT.shape != mixture_CT.shape:
             raise UserError(
@@ -64,7 +65,7 @@ def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
         estimate_CT = estimates_SCT[separation.names.index(source)]
         # Channels are joined: the scores are of all of them together.
         reference, mixture, estimate = (
-            wave.reshape(-1).astype(np.float32)
+            wave.reshape(-1).astype(np.float64)
             for wave in (reference_CT, mixture_CT, estimate_CT)
         )
         before = float(si_sdr(reference, mixture))
@@ -77,7 +78,7 @@ def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
     return rows
 
 
-def find(track: Path, stem: str) -> Path:
+def file_of(track: Path, stem: str) -> Path:
     """The sound file of this name in a track's folder, whatever its format."""
     found = [path for path in audio.find(track) if path.parent == track]
     found = [path for path in found if path.stem == stem]
@@ -99,7 +100,7 @@ def table(rows: list[dict]) -> str:
     groups = dict.fromkeys((row["source"], row["system"]) for row in rows)
     for source, system in groups:
         chosen = [r for r in rows if (r["source"], r["system"]) == (source, system)]
-        chosen = [row for row in chosen if np.isfinite(row["si_sdr"])]
+        chosen = [row for row in chosen if not np.isnan(row["si_sdr"])]
         means = [
             np.mean([row[column] for row in chosen]) if chosen else np.nan
             for column in COLUMNS[3:]

@@ -134,12 +134,15 @@ def separate(
       rms: the recording's; see `sep.separator.level_gain`.
     """
     gain = np.float32(level_gain(rms))
-    mixture, heard = itertools.tee(gain * block for block in blocks_CT)
-    if sample_rate != plan.sample_rate:
+    levelled = (gain * block for block in blocks_CT)
+    if sample_rate == plan.sample_rate:
+        sources = separate_chunks(apply, levelled, plan)
+    else:
+        mixture, heard = itertools.tee(levelled)
         heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = separate_chunks(apply, heard, plan)
-    if sample_rate != plan.sample_rate:
-        sources = restore(mixture, audio.resample(sources, plan.sample_rate, sample_rate))
+        sources = separate_chunks(apply, heard, plan)
+        sources = audio.resample(sources, plan.sample_rate, sample_rate)
+        sources = at_own_rate(mixture, sources)
     return (block / gain for block in sources)
 
 
@@ -215,7 +218,7 @@ def _apply_together(apply, waiting, batch) -> Iterator[tuple[np.ndarray, int]]:
         yield np.swapaxes(lines_CST, 0, 1).copy(), left
 
 
-def restore(
+def at_own_rate(
     mixture_CT: Iterable[np.ndarray], sources_SCT: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
     """Cuts resampled sources to the mixture's length, and shares what they miss of it.

@@ -1,14 +1,11 @@
 """How good an estimate is, in dB. Shapes: T samples, of one channel or of all joined.
 
-A reference without any energy has no such figure: the result is NaN.
+For NumPy's arrays, in their precision, as for JAX's. A reference without any energy has
+no such figure: the result is NaN. A silent estimate of one that has is -inf dB good.
 """
 
-import jax.numpy as jnp
+import numpy as np
 from jax import Array
-
-
-def _decibel(power: Array) -> Array:
-    return 10 * jnp.log10(power)
 
 
 def si_sdr(reference_T: Array, estimate_T: Array) -> Array:
@@ -16,12 +13,16 @@ def si_sdr(reference_T: Array, estimate_T: Array) -> Array:
 
     Any axes may lead. Means are not removed.
     """
-    reference_T, estimate_T = jnp.asarray(reference_T), jnp.asarray(estimate_T)
-    energy = (reference_T**2).sum(-1)
-    scale = (reference_T * estimate_T).sum(-1) / energy
-    target_T = scale[..., None] * reference_T
-    distortion = ((estimate_T - target_T) ** 2).sum(-1)
-    return _decibel((target_T**2).sum(-1) / distortion)
+    xp = reference_T.__array_namespace__()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (reference_T**2).sum(-1)
+        scale = (reference_T * estimate_T).sum(-1) / energy
+        target_T = scale[..., None] * reference_T
+        target = (target_T**2).sum(-1)
+        distortion = ((estimate_T - target_T) ** 2).sum(-1)
+        # Of an estimate with nothing of the source in it, both may be zero.
+        ratio = xp.where(target > 0, target / distortion, target)
+        return 10 * xp.log10(ratio)
 
 
 def usdr(reference_T: Array, estimate_T: Array) -> Array:
@@ -30,6 +31,8 @@ def usdr(reference_T: Array, estimate_T: Array) -> Array:
     The "utterance" or "global" SDR of the music demixing challenges (Mitsufuji et al.
     2022), without their small constants.
     """
-    reference_T, estimate_T = jnp.asarray(reference_T), jnp.asarray(estimate_T)
-    error = ((reference_T - estimate_T) ** 2).sum(-1)
-    return _decibel((reference_T**2).sum(-1) / error)
+    xp = reference_T.__array_namespace__()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (reference_T**2).sum(-1)
+        error = ((reference_T - estimate_T) ** 2).sum(-1)
+        return 10 * xp.log10(xp.where(energy > 0, energy / error, xp.nan))

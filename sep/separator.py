@@ -21,6 +21,9 @@ _INTERPOLATION_3K = np.stack(
 )
 
 
+_SILENCE = 1e-16  # power at the reference level under which nothing is heard
+
+
 class Separator(nn.Module):
     """A mixture (B, C, T) in, its sources (B, S, C, T) out; they sum to the mixture.
 
@@ -82,7 +85,7 @@ def share_rest(mixture_BCT: Array, sources_BSCT: Array) -> Array:
     cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(batch, sources, channels, cells, CELL)
     energy_BSCN = (cells_BSCNK**2).mean(-1)
     total_BCN = energy_BSCN.sum(1)[:, None]
-    heard_BCN = total_BCN > 0
+    heard_BCN = total_BCN > _SILENCE  # a division by less has no finite gradient
     weight_BSCN = xp.where(
         heard_BCN, energy_BSCN / xp.where(heard_BCN, total_BCN, 1), 1 / sources
     )

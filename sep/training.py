@@ -60,6 +60,10 @@ def check(config: dict) -> None:
         "data": ("batch_size", "workers"),
         "train": ("steps", "eval_every", "eval_crops"),
     }
+    if config["train"]["eval_seconds"] <= 0 or not 0 <= config["data"]["speed"] < 1:
+        raise UserError("train.eval_seconds must be above 0, data.speed from 0 to below 1")
+    if not 0 <= config["data"]["absent"] <= 1:
+        raise UserError("data.absent is a chance, from 0 to 1")
     for part, name in ((part, name) for part, names in counts.items() for name in names):
         if config[part][name] < 1:
             raise UserError(f"--config.{part}.{name} must be at least 1")
@@ -113,9 +117,9 @@ def make_eval_step(separator) -> Callable:
 
     def eval_step(params: dict, stems_BST: Array) -> tuple[Array, Array]:
         sources_BST = mixing.to_reference_level(stems_BST)
-        mixture_BCT = sources_BST.sum(1)[:, None]
-        estimates_BST = separator.apply({"params": params}, mixture_BCT)[:, :, 0]
-        return si_sdr(sources_BST, estimates_BST), si_sdr(sources_BST, mixture_BCT)
+        mixture_B1T = sources_BST.sum(1)[:, None]  # one channel, and for every source
+        estimates_BST = separator.apply({"params": params}, mixture_B1T)[:, :, 0]
+        return si_sdr(sources_BST, estimates_BST), si_sdr(sources_BST, mixture_B1T)
 
     return jax.jit(eval_step)
 
@@ -129,10 +133,7 @@ def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dic
         np.concatenate([np.asarray(part) for part in parts])
         for parts in zip(*scores, strict=True)
     )
-    # A crop whose reference is silent has no score.
-    heard = np.isfinite(after_BS) & np.isfinite(before_BS)
-    if not heard.any(0).all():
-        raise UserError("the validation stems of some source are silent: replace them")
+    heard = ~np.isnan(before_BS)  # a crop whose reference is silent has no score
     mean_S = np.mean(after_BS, 0, where=heard)
     gain_S = np.mean(after_BS - before_BS, 0, where=heard)
     per_source = {f"si_sdr_{n}": float(v) for n, v in zip(names, mean_S, strict=True)}
@@ -182,7 +183,20 @@ def fit(
             first_step=first_step,
         )
 
-    example_BCT, _ = mixing.mix(key, next(batches(0)), config["data"])
+    silent = [
+        n
+        for n, crop_BT in zip(names, crops_BST.swapaxes(0, 1), strict=True)
+        if not crop_BT.any()
+    ]
+    if silent:
+        raise UserError(f"validation stems are silent: {', '.join(silent)}; replace them")
+    example_BST = pipeline.fixed_crops(
+        [train_stems[name] for name in names],
+        count=config["data"]["batch_size"],
+        crop=crop,
+        seed=config["seed"],
+    )
+    example_BCT, _ = mixing.mix(key, example_BST, config["data"])
     state = init_state(key, separator, example_BCT, optimiser)
     checkpoints = Checkpoints(workdir)
     state = checkpoints.restore(state)
@@ -204,10 +218,10 @@ def fit(
             state, metrics = train_step(state, stems_BST, key)
             line = {"step": step} | {k: float(v) for k, v in metrics.items()}
             line["seconds"] = round(time.monotonic() - began, 4)
-            if not math.isfinite(line["loss"]):
+            if not math.isfinite(line["loss"] + line["gradient_norm"]):
                 checkpoints.close()
                 raise UserError(
-                    f"the loss became {line['loss']} at step {step}; lower "
+                    f"loss or gradient is no finite number at step {step}; lower "
                     "--config.train.learning_rate and train in a new workdir"
                 )
             due = step % train["eval_every"] == 0 or step == train["steps"]

@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +41,10 @@ def save(path, length=22050, channels=1, rate=22050, seed=0):
     return wave_TC
 
 
+def has_text(path):
+    return path.exists() and path.stat().st_size > 0
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with data, a model trained there in two runs, and `call`."""
@@ -50,12 +56,21 @@ def place(tmp_path_factory):
         "PYTHONIOENCODING": "utf-8:strict",
     }
 
-    def call(script, *args):
-        return subprocess.run(
+    def call(script, *args, interrupt_after=None):
+        process = subprocess.Popen(
             [sys.executable, ROOT / f"{script}.py", *args],
-            cwd=folder, env=os.environ | variables, timeout=120,
-            capture_output=True, encoding="utf-8",
+            cwd=folder, env=os.environ | variables, encoding="utf-8",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        while interrupt_after and not has_text(folder / interrupt_after):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        if interrupt_after:
+            process.send_signal(signal.SIGINT)
+        output, messages = process.communicate(timeout=120)
+        return SimpleNamespace(
+            returncode=process.returncode, stdout=output, stderr=messages
+        )
 
     for split, length in (("train", 30_000), ("valid", 20_000)):
         save(folder / "data" / split / "piano" / "a.wav", length, 2, 22050, seed=1)
@@ -217,3 +232,19 @@ def test_wrong_use_is_answered_in_one_line(place, name):
     assert line.startswith("error: ")
     assert [part for part in parts if part not in line] == [], line
     assert not (place.folder / "none").exists()
+
+
+def test_other_sources_are_named_with_commas_and_ctrl_c_saves(place):
+    for split in ("train", "valid"):
+        for source in ("cello", "harp"):
+            save(place.folder / "strings" / split / source / "a.wav", 30_000)
+    done = place.call(
+        "train", "--data=strings", "--workdir=other", *TINY,
+        "--config.model.sources=cello,harp", "--config.train.steps=100000",
+        "--config.train.eval_every=100000", "--config.seed=1",
+        interrupt_after="other/metrics.jsonl",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "goes on from there" in done.stdout
+    steps = len((place.folder / "other/metrics.jsonl").read_text().splitlines())
+    assert (place.folder / "other/checkpoints" / str(steps)).is_dir()

@@ -11,7 +11,7 @@ from sep import inference
 from sep.checkpoints import Model
 from sep.config import get_config
 from sep.errors import UserError
-from sep.inference import Plan, Separation, restore, separate, separate_chunks
+from sep.inference import Plan, Separation, at_own_rate, separate, separate_chunks
 from sep.separator import REFERENCE_RMS, build, level_gain, share_rest
 
 PLAN = Plan(sample_rate=8000, chunk=500, overlap=100, batch=2)
@@ -170,7 +170,7 @@ def test_what_is_restored_block_by_block_has_no_seams(length):
         np.split(wave, sorted(random.integers(0, length, 5)), -1)
         for wave in (mixture_CT, sources_SCT)
     )
-    found = np.concatenate(list(restore(*blocks)), -1)
+    found = np.concatenate(list(at_own_rate(*blocks)), -1)
     expected = share_rest(mixture_CT[None], sources_SCT[None, ..., :length])[0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 

@@ -1,6 +1,7 @@
 """Scores of signals whose score is known by construction."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,6 +47,14 @@ def test_leading_axes_are_scored_one_by_one_under_jit():
     np.testing.assert_allclose(scores, np.arange(6).reshape(2, 3), atol=1e-2)
 
 
-def test_a_silent_reference_has_no_score():
-    silence_T, estimate_T = np.zeros(100, np.float32), np.ones(100, np.float32)
-    assert np.isnan(si_sdr(silence_T, estimate_T))
+@pytest.mark.parametrize("score", [si_sdr, usdr])
+@pytest.mark.parametrize("arrays", [np.asarray, jnp.asarray])
+def test_silence_and_perfection_at_the_ends_of_the_scale(score, arrays):
+    silence_T, signal_T = (
+        arrays(np.zeros(8, np.float32)),
+        arrays(np.arange(8, dtype=np.float32)),
+    )
+    assert np.isnan(score(silence_T, signal_T))
+    assert np.isnan(score(silence_T, silence_T))
+    assert score(signal_T, signal_T) == np.inf
+    assert score(signal_T, silence_T) == (-np.inf if score is si_sdr else 0)

@@ -66,6 +66,19 @@ def test_gradients_are_finite_on_digital_silence(representation, architecture):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
+def test_gradients_are_finite_where_sound_dies_away():
+    separator = build(small_model())
+    dying = noise(1, 1, 8000) * 10.0 ** -np.linspace(0, 30, 8000, dtype=np.float32)
+    mixture_BCT = np.concatenate([dying, np.zeros((1, 1, 4000), np.float32)], -1)
+    variables = init(separator, mixture_BCT)
+
+    def objective(variables):
+        return (separator.apply(variables, mixture_BCT) ** 2).sum()
+
+    gradients = jax.jit(jax.grad(objective))(variables)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
 def test_the_residual_is_one_more_output_and_part_of_the_sum():
     model = small_model(residual=True)
     assert output_names(model) == ("piano", "violin", "residual")

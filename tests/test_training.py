@@ -30,10 +30,16 @@ def small_config(steps, representation="magnitude", architecture="fnn"):
 
 
 @pytest.fixture(scope="module")
-def duet_stems(duet):
+def duet_stems(duet, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
     return {
-        name: [Stem(name, duet[name].astype(np.float16))] for name in ("piano", "violin")
+        name: [stem(folder / f"{name}.npy", duet[name])] for name in ("piano", "violin")
     }
+
+
+def stem(entry, wave_CT):
+    np.save(entry, wave_CT.astype(np.float16))
+    return Stem(entry, wave_CT.shape[1])
 
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)
@@ -92,7 +98,8 @@ def test_a_loss_that_is_no_number_ends_the_run(duet_stems, tmp_path):
 
 
 def test_silent_validation_stems_are_refused(duet_stems, tmp_path):
-    silent = duet_stems | {"violin": [Stem("violin", np.zeros((1, RATE), np.float16))]}
+    silence = stem(tmp_path / "silence.npy", np.zeros((1, RATE)))
+    silent = duet_stems | {"violin": [silence]}
     with pytest.raises(UserError, match="silent"):
         fit(small_config(2), duet_stems, silent, tmp_path, metadata={})
 
@@ -131,4 +138,20 @@ def test_sources_need_different_names_of_files(sources):
     config = small_config(2)
     config["model"]["sources"] = sources
     with pytest.raises(UserError, match=r"model\.sources"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("train", "steps", 0),
+        ("train", "eval_seconds", 0),
+        ("data", "speed", 1.0),
+        ("data", "absent", 2),
+    ],
+)
+def test_settings_out_of_range_are_named(part, name, value):
+    config = small_config(2)
+    config[part][name] = value
+    with pytest.raises(UserError, match=name):
         check(config)

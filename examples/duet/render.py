@@ -12,7 +12,7 @@ A training set:
   python render.py --scores=SCORES/ --piano=A.sfz,B.sfz --violin=C.sfz,STRINGS/ \
       --rirs=ROOMS/ --out=stems/train --pieces=150 --layout=solos
 
-Needs: pip install absl-py numpy partitura pysfizz scipy soundfile soxr tqdm
+Needs: pip install -e '.[render]'
 """
 
 import functools

@@ -52,6 +52,11 @@ def main(argv: list[str]) -> int:
     from sep.inference import Separation
 
     separation = Separation(load_model(_MODEL.value))
+    recordings = {recording.resolve() for recording, _ in tasks}
+    for _, folder in tasks:
+        for name in separation.names:
+            if (stem := (folder / f"{name}.wav").resolve()) in recordings:
+                raise UserError(f"{stem}: would be overwritten; choose another --out")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and no files half written
     failed = 0
     for recording, folder in tqdm(tasks, unit="file", disable=len(tasks) < 2):

@@ -38,7 +38,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder for the run: log, checkpoints, model.", required=True
 )
 
-# Settings that may change when a run goes on: they do not change what a step computes.
+# Settings that may change when a run goes on. More steps stretch the learning rate's curve.
 MAY_CHANGE = frozenset(
     {"data.workers", "data.cache", "train.steps", "train.checkpoint_seconds"}
     | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     names, rate = output_names(settings["model"]), settings["model"]["sample_rate"]
     for split in ("train", "valid"):
         for name in names:
-            stems.find(Path(_DATA.value) / split, name)
+            stems.recordings_of(Path(_DATA.value) / split, name)
     workdir = Path(_WORKDIR.value)
     claim(workdir, settings)
     train_stems, valid_stems = (
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> None:
         for split in ("train", "valid")
     )
     for name, found in train_stems.items():
-        hours = sum(stem.wave_CT.shape[1] for stem in found) / rate / 3600
+        hours = sum(stem.length for stem in found) / rate / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
     model = settings["model"]
     print(
@@ -90,7 +90,13 @@ def main(argv: list[str]) -> None:
         f"{settings['train']['steps']} steps, on {jax.devices()[0].device_kind}"
     )
     stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+
+    def leave(signum, _) -> None:
+        stop.append(True)
+        signal.signal(signum, signal.SIG_DFL)  # who cannot wait asks twice
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, leave)
     release = fit(
         settings,
         train_stems,
@@ -101,12 +107,15 @@ def main(argv: list[str]) -> None:
     )
     if stop:
         print(f"stopped and saved in {workdir}; the same command goes on from there")
-    print(f"model: {release}")
+    print(f"model: {release}" if release.exists() else "no model before a validation")
 
 
 def chosen_settings() -> dict:
     """The config with the shorter flags over it, as plain JSON types."""
     settings = flags.FLAGS.config
+    # A flag gives one text to a tuple; names have no commas.
+    listed = (name.strip() for text in settings.model.sources for name in text.split(","))
+    settings.model.sources = tuple(filter(None, listed))
     if _ARCH.value:
         settings.model.architecture = _ARCH.value
     if _REPRESENTATION.value:
@@ -154,12 +163,15 @@ def flatten(tree: dict, prefix: str = "") -> dict:
 
 
 def commit() -> str:
-    """The commit of the code that trains, or "unknown" outside a git checkout."""
+    """The commit of the code that trains, or "unknown" outside its git checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return "unknown"
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         found = subprocess.run(
-            ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            ["git", "-C", root, *describe], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip()

@@ -12,7 +12,7 @@ from sep.separator import REFERENCE_RMS
 
 _LOWEST_HZ = 60.0  # of the knots between which an equaliser's curve is drawn
 _KNOTS = 8
-_QUIET = 1e-3  # RMS under which a crop is background noise, and not made louder
+QUIET = 1e-3  # RMS under which a crop is background noise, and not made louder
 
 
 def mix(key: Array, stems_BST: Array, config) -> tuple[Array, Array]:
@@ -38,7 +38,7 @@ def to_reference_level(stems_BST: Array) -> Array:
     """Every stem at the level where their sum has about the reference RMS."""
     rms_BS = jnp.sqrt((stems_BST**2).mean(-1, keepdims=True))
     level = REFERENCE_RMS / np.sqrt(stems_BST.shape[1])
-    return stems_BST * level / jnp.maximum(rms_BS, _QUIET)
+    return stems_BST * level / jnp.maximum(rms_BS, QUIET)
 
 
 def equalise(key: Array, waves_BST: Array, deviation_db: float) -> Array:

@@ -9,10 +9,10 @@ import grain
 import numpy as np
 import soxr
 
+from sep.data.mixing import QUIET
 from sep.data.stems import Stem
 
-_SILENT = 1e-3  # RMS; a crop under it is drawn again, a few times
-_DRAWS = 5
+_DRAWS = 5  # for a crop that is not silent
 _FOREVER = 2**40  # examples
 
 
@@ -28,16 +28,15 @@ def batches(
     examples = grain.MapDataset.range(first_step * size, _FOREVER).map(
         lambda index: _example(stems, index, crop, seed, config["speed"])
     )
-    options = grain.ReadOptions(
-        num_threads=config["workers"], prefetch_buffer_size=2 * size
-    )
+    workers = config["workers"]
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers + 1)
     return iter(examples.batch(size).to_iter_dataset(options))
 
 
 def fixed_crops(
     stems: Sequence[Sequence[Stem]], *, count: int, crop: int, seed: int
 ) -> np.ndarray:
-    """The same crops (count, S, T) for every validation."""
+    """The same crops (count, S, T) whenever they are asked for."""
     return np.stack([_example(stems, i, crop, seed, 0.0) for i in range(count)])
 
 
@@ -48,12 +47,12 @@ def _example(stems, index: int, crop: int, seed: int, speed: float) -> np.ndarra
 
 def _crop(random, stems: Sequence[Stem], crop: int, speed: float) -> np.ndarray:
     """One crop (T,) that is not silent, if a few draws find one."""
-    lengths = np.array([stem.wave_CT.shape[1] for stem in stems], np.float64)
+    lengths = np.array([stem.length for stem in stems], np.float64)
     for _ in range(_DRAWS):
         stem = stems[random.choice(len(stems), p=lengths / lengths.sum())]
         factor = 1 + random.uniform(-speed, speed)
         wave_T = _excerpt(random, stem.wave_CT, round(crop * factor))
-        if np.sqrt(np.mean(wave_T**2)) > _SILENT:
+        if np.sqrt(np.mean(wave_T**2)) > QUIET:
             break
     if speed:
         wave_T = soxr.resample(wave_T, factor, 1.0, quality="MQ")

@@ -13,14 +13,23 @@ import numpy as np
 from tqdm import tqdm
 
 from sep import audio
+from sep.cache import cache_folder
 from sep.errors import UserError
 
 
 class Stem(NamedTuple):
-    """One recording of one source."""
+    """One recording of one source, in the cache."""
 
-    path: Path
-    wave_CT: np.ndarray  # float16, mapped from the cache, not in memory
+    entry: Path
+    length: int  # samples
+
+    @property
+    def wave_CT(self) -> np.ndarray:
+        """Its float16 samples: mapped, not in memory, and only while they are used.
+
+        A map holds a file open, and a data set may have more files than a process may.
+        """
+        return np.load(self.entry, mmap_mode="r", allow_pickle=False)
 
 
 def load(
@@ -33,17 +42,17 @@ def load(
     Raises:
       UserError: the folder or a source is missing, or a file cannot be read.
     """
-    paths = {source: find(folder, source) for source in sources}
-    cache_folder = Path(cache) if cache else default_cache()
+    paths = {source: recordings_of(folder, source) for source in sources}
+    place = Path(cache) if cache else cache_folder("stems")
     stems = {}
     for source, found in paths.items():
         # Shown only once it takes long: what is in the cache opens at once.
         progress = tqdm(found, f"reading {folder.name}/{source}", delay=1, leave=False)
-        stems[source] = [Stem(p, decoded(p, sample_rate, cache_folder)) for p in progress]
+        stems[source] = [decoded(path, sample_rate, place) for path in progress]
     return stems
 
 
-def find(folder: Path, source: str) -> list[Path]:
+def recordings_of(folder: Path, source: str) -> list[Path]:
     """The sound files of one source.
 
     Raises:
@@ -67,14 +76,8 @@ def find(folder: Path, source: str) -> list[Path]:
     return found
 
 
-def default_cache() -> Path:
-    """Where decoded stems are kept unless a config says otherwise."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "sep" / "stems"
-
-
-def decoded(path: Path, sample_rate: int, cache: Path) -> np.ndarray:
-    """A recording (C, T) as float16 at `sample_rate`, mapped from a file in the cache."""
+def decoded(path: Path, sample_rate: int, cache: Path) -> Stem:
+    """A recording at `sample_rate`, from the cache or decoded into it."""
     stat = path.stat()
     identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{sample_rate}"
     entry = cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
@@ -85,4 +88,5 @@ def decoded(path: Path, sample_rate: int, cache: Path) -> np.ndarray:
         with part.open("wb") as file:
             np.save(file, wave_CT.astype(np.float16), allow_pickle=False)
         os.replace(part, entry)
-    return np.load(entry, mmap_mode="r", allow_pickle=False)
+    wave_CT = np.load(entry, mmap_mode="r", allow_pickle=False)
+    return Stem(entry, wave_CT.shape[1])

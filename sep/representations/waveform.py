@@ -17,7 +17,7 @@ class Waveform(nn.Module):
     Attributes:
       sample_rate: Hz.
       frame_length: samples in a frame (F).
-      hop_length: samples between frames; at most half of `frame_length`.
+      hop_length: samples between frames; below `frame_length`.
     """
 
     sample_rate: int
