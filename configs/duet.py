@@ -11,6 +11,6 @@ from sep import config
 def get_config():
     """The base, for longer."""
     settings = config.get_config()
-    settings.train.steps = 3000
+    settings.train.steps = 2500
     settings.train.ema_decay = 0.998
     return settings
