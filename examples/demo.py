@@ -49,7 +49,8 @@ def main(_) -> None:
         "--config.train.eval_seconds=3",
         f"--config.data.cache={out}/cache",
     )
-    log = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    log = [json.loads(line) for line in lines]
     scores = [line["valid_si_sdri"] for line in log if "valid_si_sdri" in line]
     print(
         f"\nstems:   {out}/stems/mixture/\n"

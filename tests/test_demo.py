@@ -22,6 +22,6 @@ def test_the_demo_separates_scores_and_trains(tmp_path):
         rows = [row for row in csv.DictReader(file) if row["system"] == "duet"]
     assert all(float(row["si_sdri"]) > 7 for row in rows)
     (log,) = tmp_path.glob("run-*/metrics.jsonl")
-    lines = [json.loads(line) for line in log.open()]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 100
     assert lines[-1]["loss"] < lines[0]["loss"] - 3
