@@ -11,26 +11,13 @@ import json
 import statistics
 import time
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
-from sep.architectures.recurrence import bilstm, init_bilstm
-
-
-class Peer(nn.Module):
-    """Flax's own: one RNN a direction, outputs concatenated."""
-
-    hidden: int
-
-    @nn.compact
-    def __call__(self, inputs_BNF):
-        forward, backward = (nn.RNN(nn.OptimizedLSTMCell(self.hidden)) for _ in range(2))
-        return nn.Bidirectional(forward, backward)(inputs_BNF)
+from threads import pin
 
 
 def seconds(function, *arguments) -> float:
     """Time of one call, results ready."""
+    import jax
+
     start = time.perf_counter()
     jax.block_until_ready(function(*arguments))
     return time.perf_counter() - start
@@ -51,11 +38,21 @@ def main() -> None:
             f"--{name}", type=int, default=default, help=f"default {default}"
         )
     parser.add_argument("--rounds", type=int, default=7, help="default 7")
+    parser.add_argument("--threads", type=int, default=2, help="default 2")
     sizes = parser.parse_args()
+    pin(sizes.threads)  # before these start theirs
+    import flax.linen as nn
+    import jax
+
+    from sep.architectures.recurrence import bilstm, init_bilstm
+
+    def cells():
+        return nn.RNN(nn.OptimizedLSTMCell(sizes.hidden))
+
     inputs = jax.random.normal(
         jax.random.key(0), (sizes.batch, sizes.frames, sizes.features)
     )
-    peer = Peer(sizes.hidden)
+    peer = nn.Bidirectional(cells(), cells())
     ours, theirs = (
         init_bilstm(jax.random.key(1), sizes.features, sizes.hidden),
         peer.init(jax.random.key(1), inputs),
@@ -72,7 +69,7 @@ def main() -> None:
     for round_number in range(sizes.rounds + 1):  # the first compiles
         for party, (functions, params) in parties.items():
             for what, function in functions.items():
-                took = seconds(function, params, jnp.asarray(inputs))
+                took = seconds(function, params, inputs)
                 if round_number:
                     times.setdefault((what, party), []).append(took)
     medians = {key: statistics.median(values) for key, values in times.items()}

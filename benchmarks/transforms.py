@@ -18,7 +18,6 @@ restores less than 130 dB or is more than 1e-5 away from torch's or librosa's fr
 import argparse
 import functools
 import json
-import os
 import statistics
 import sys
 import time
@@ -26,6 +25,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from threads import pin
 
 EXAMPLE = Path(__file__).parents[1] / "examples/duet/mixture.flac"
 SAMPLE_RATE = 44_100
@@ -105,19 +106,6 @@ def parse_args() -> argparse.Namespace:
     if args.seconds * SAMPLE_RATE < 2 * args.n_fft:
         parser.error("--seconds must hold at least two frames")
     return args
-
-
-def pin(threads: int) -> None:
-    """Gives this process `threads` processors and tells every library to use them."""
-    if not hasattr(os, "sched_setaffinity"):
-        sys.exit("--threads: only Linux can pin JAX to a number of threads")
-    processors = sorted(os.sched_getaffinity(0))
-    if threads > len(processors):
-        sys.exit(f"--threads={threads}: only {len(processors)} processors here")
-    os.sched_setaffinity(0, processors[:threads])  # XLA sizes its thread pool by this
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def make_signal(length: int) -> tuple[Any, str]:

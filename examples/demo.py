@@ -18,7 +18,7 @@ from absl import app, flags
 from sep import audio
 
 _OUT = flags.DEFINE_string("out", "demo-out", "Folder for everything the demo makes.")
-_STEPS = flags.DEFINE_integer("steps", 400, "Training steps; about a minute on two cores.")
+_STEPS = flags.DEFINE_integer("steps", 600, "Training steps; about a minute on two cores.")
 
 ROOT = Path(__file__).parent.parent
 DUET = ROOT / "examples" / "duet"
