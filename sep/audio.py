@@ -86,18 +86,26 @@ def blocks(path: Path) -> Iterator[np.ndarray]:
     """A recording as consecutive blocks (C, up to `BLOCK`).
 
     Raises:
-      UserError: the file is missing, not sound, or broken.
+      UserError: the file is missing, not sound or broken, has no samples, or has some
+        that are not numbers.
     """
     with _opened(path) as file:
         while len(block_TC := file.read(BLOCK, dtype="float32", always_2d=True)):
+            if not np.isfinite(block_TC).all():
+                raise UserError(
+                    f"{path}: has samples that are not finite numbers, before "
+                    f"{file.tell() / file.samplerate:.1f} s; export it again"
+                )
             yield block_TC.T
+        if not file.tell():
+            raise UserError(f"{path}: has no samples; copy or record it again")
 
 
 def survey(path: Path) -> Survey:
     """Reads a recording through: its format, length and level.
 
     Raises:
-      UserError: it cannot be read, has no samples, or has some that are not numbers.
+      UserError: as `blocks`.
     """
     with _opened(path) as file:
         found = Format(file.samplerate, file.channels)
@@ -105,13 +113,6 @@ def survey(path: Path) -> Survey:
     for block_CT in blocks(path):
         length += block_CT.shape[1]
         power += float((block_CT.astype(np.float64) ** 2).mean(0).sum())
-        if not np.isfinite(power):
-            raise UserError(
-                f"{path}: has samples that are not finite numbers, before "
-                f"{length / found.sample_rate:.1f} s; export it again"
-            )
-    if not length:
-        raise UserError(f"{path}: has no samples; copy or record it again")
     return Survey(found, length, float(np.sqrt(power / length)))
 
 
@@ -119,16 +120,11 @@ def read(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     """A whole recording (C, T) and its rate in Hz, converted if a rate is given.
 
     Raises:
-      UserError: as `survey`.
+      UserError: as `blocks`.
     """
     with _opened(path) as file:
         found_rate = file.samplerate
-    parts = list(blocks(path))
-    if not parts:
-        raise UserError(f"{path}: has no samples; copy or record it again")
-    wave_CT = np.concatenate(parts, axis=1)
-    if not np.isfinite(wave_CT).all():
-        raise UserError(f"{path}: has samples that are not finite numbers; export it again")
+    wave_CT = np.concatenate(list(blocks(path)), axis=1)
     if sample_rate in (None, found_rate):
         return wave_CT, found_rate
     return soxr.resample(wave_CT.T, found_rate, sample_rate).T, sample_rate

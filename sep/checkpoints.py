@@ -5,7 +5,6 @@ its metadata the config, scores, licence and commit. Nothing is ever unpickled.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sep.errors import UserError
+from sep.files import replacing
 
 FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
@@ -31,19 +31,12 @@ class Model(NamedTuple):
 
 
 def save_model(path: Path, model: Model, dtype=np.float32) -> None:
-    """Writes a release file; under a temporary name until it is whole."""
+    """Writes a release file, whole or not at all."""
     flat = flatten_dict(jax.device_get(model.params), sep="/")
     arrays = {name: np.asarray(array, dtype, order="C") for name, array in flat.items()}
     described = {"format": FORMAT, "config": json.dumps(model.config), **model.metadata}
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, part, metadata=described)
-        os.replace(part, path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be written ({error})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(save(arrays, metadata=described))
 
 
 def load_model(name: str) -> Model:

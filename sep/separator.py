@@ -13,15 +13,13 @@ from sep.representations import REPRESENTATIONS
 RESIDUAL = "residual"  # name of the output for all that is no named source
 REFERENCE_RMS = 2.0**-4  # level that networks are made for
 CELL = 1024  # samples over which `share_rest` compares the energies of sources
+_SILENCE = 1e-16  # power at the reference level under which nothing is heard
 
-
+# In `share_rest` K is a sample of a cell.
 _POSITION_K = (np.arange(CELL, dtype=np.float32) + 0.5) / CELL - 0.5  # from the centre
 _INTERPOLATION_3K = np.stack(
     [np.maximum(-_POSITION_K, 0), 1 - np.abs(_POSITION_K), np.maximum(_POSITION_K, 0)]
 )
-
-
-_SILENCE = 1e-16  # power at the reference level under which nothing is heard
 
 
 class Separator(nn.Module):

@@ -5,9 +5,9 @@ Shapes: B batch, S source, C channel, T sample.
 
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model
 from sep.data import mixing, pipeline
 from sep.errors import UserError
+from sep.files import replacing
 from sep.inference import Plan
 from sep.losses import LOSSES
 from sep.metrics import si_sdr
@@ -56,17 +57,18 @@ def check(config: dict) -> None:
     except (ValueError, TypeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"this config does not work: {reason}") from None
-    counts = {
-        "data": ("batch_size", "workers"),
-        "train": ("steps", "eval_every", "eval_crops"),
-    }
     if config["train"]["eval_seconds"] <= 0 or not 0 <= config["data"]["speed"] < 1:
         raise UserError("train.eval_seconds must be above 0, data.speed from 0 to below 1")
     if not 0 <= config["data"]["absent"] <= 1:
         raise UserError("data.absent is a chance, from 0 to 1")
-    for part, name in ((part, name) for part, names in counts.items() for name in names):
-        if config[part][name] < 1:
-            raise UserError(f"--config.{part}.{name} must be at least 1")
+    counts = {
+        "data": ("batch_size", "workers"),
+        "train": ("steps", "eval_every", "eval_crops"),
+    }
+    for part, names in counts.items():
+        for name in names:
+            if config[part][name] < 1:
+                raise UserError(f"--config.{part}.{name} must be at least 1")
 
 
 def make_optimiser(train) -> optax.GradientTransformation:
@@ -166,35 +168,22 @@ def fit(
     separator = build(config["model"])
     optimiser = make_optimiser(train)
     crop = round(config["data"]["crop_seconds"] * rate)
+    seed, key = config["seed"], jax.random.key(config["seed"])
+    train_lists, valid_lists = (
+        [stems[name] for name in names] for stems in (train_stems, valid_stems)
+    )
     crops_BST = pipeline.fixed_crops(
-        [valid_stems[name] for name in names],
+        valid_lists,
         count=train["eval_crops"],
         crop=round(train["eval_seconds"] * rate),
-        seed=config["seed"],
+        seed=seed,
     )
-    key = jax.random.key(config["seed"])
-
-    def batches(first_step: int) -> Iterator[np.ndarray]:
-        return pipeline.batches(
-            [train_stems[name] for name in names],
-            config["data"],
-            crop=crop,
-            seed=config["seed"] + 1,
-            first_step=first_step,
-        )
-
-    silent = [
-        n
-        for n, crop_BT in zip(names, crops_BST.swapaxes(0, 1), strict=True)
-        if not crop_BT.any()
-    ]
-    if silent:
-        raise UserError(f"validation stems are silent: {', '.join(silent)}; replace them")
+    heard_S = crops_BST.any((0, 2))
+    if not heard_S.all():
+        silent = ", ".join(np.array(names)[~heard_S])
+        raise UserError(f"validation stems are silent: {silent}; replace them")
     example_BST = pipeline.fixed_crops(
-        [train_stems[name] for name in names],
-        count=config["data"]["batch_size"],
-        crop=crop,
-        seed=config["seed"],
+        train_lists, count=config["data"]["batch_size"], crop=crop, seed=seed
     )
     example_BCT, _ = mixing.mix(key, example_BST, config["data"])
     state = init_state(key, separator, example_BCT, optimiser)
@@ -210,8 +199,11 @@ def fit(
     progress = tqdm(
         total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
     )
-    with progress, (workdir / METRICS).open("a") as log:
-        for step, stems_BST in enumerate(batches(first_step), first_step + 1):
+    batches = pipeline.batches(
+        train_lists, config["data"], crop=crop, seed=seed + 1, first_step=first_step
+    )
+    with closing(checkpoints), progress, (workdir / METRICS).open("a") as log:
+        for step, stems_BST in enumerate(batches, first_step + 1):
             if step > train["steps"] or stopped():
                 break
             began = time.monotonic()
@@ -219,7 +211,6 @@ def fit(
             line = {"step": step} | {k: float(v) for k, v in metrics.items()}
             line["seconds"] = round(time.monotonic() - began, 4)
             if not math.isfinite(line["loss"] + line["gradient_norm"]):
-                checkpoints.close()
                 raise UserError(
                     f"loss or gradient is no finite number at step {step}; lower "
                     "--config.train.learning_rate and train in a new workdir"
@@ -243,8 +234,7 @@ def fit(
                 saved_at = time.monotonic()
             progress.set_description(f"loss {line['loss']:7.3f}", refresh=False)
             progress.update()
-    checkpoints.save(int(state.step), state)
-    checkpoints.close()
+        checkpoints.save(int(state.step), state)
     return release
 
 
@@ -264,9 +254,8 @@ def truncate(path: Path, step: int) -> None:
     if path.exists():
         lines = path.read_text().splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
-        part = path.with_suffix(".part")
-        part.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(part, path)
+        with replacing(path) as part:
+            part.write_text("".join(f"{line}\n" for line in kept))
 
 
 def _step_of(line: str) -> float:

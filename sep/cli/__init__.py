@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -38,6 +39,12 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     remember_compilations()
     app.run(guarded, flags_parser=parse_flags)
+
+
+def expect_no_arguments(argv: list[str]) -> None:
+    """For commands that take flags only."""
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]}: {Path(argv[0]).name} takes flags only; see --help")
 
 
 def parse_flags(argv: list[str]) -> list[str]:

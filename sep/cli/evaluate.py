@@ -9,13 +9,13 @@ what a separator must beat. SI-SDR, its improvement (SI-SDRi) and uSDR are in dB
 """
 
 import csv
-import os
 from pathlib import Path
 
 from absl import flags
 
 from sep import cli
 from sep.errors import UserError
+from sep.files import replacing
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -33,8 +33,7 @@ def run() -> None:
 
 def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]}: evaluate.py takes flags only; see --help")
+    cli.expect_no_arguments(argv)
 
     # Slow imports, after the flags have been checked.
     from sep.checkpoints import load_model
@@ -43,16 +42,13 @@ def main(argv: list[str]) -> int:
     model = load_model(_MODEL.value)
     rows, errors = evaluate(model, _MODEL.value, Path(_DATA.value))
     out = Path(_OUT.value)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        part = out / f".scores.csv.{os.getpid()}.part"
-        with part.open("w", newline="", encoding="utf-8", errors="replace") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(part, out / "scores.csv")
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
+    with (
+        replacing(out / "scores.csv") as part,
+        part.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
     print(table(rows))
     print(f"every track: {out / 'scores.csv'}")
     if errors:

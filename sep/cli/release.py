@@ -11,7 +11,6 @@ from pathlib import Path
 from absl import flags
 
 from sep import cli
-from sep.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training workdir.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Release file to write.", required=True)
@@ -26,8 +25,7 @@ def run() -> None:
 
 def main(argv: list[str]) -> None:
     """What the command does once its flags are parsed."""
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]}: release takes flags only; see --help")
+    cli.expect_no_arguments(argv)
     import numpy as np
 
     from sep.checkpoints import load_model, save_model

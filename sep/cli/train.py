@@ -16,7 +16,6 @@ Settings are listed, with their values and meaning, in sep/config.py.
 """
 
 import json
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -26,6 +25,7 @@ from ml_collections import config_flags
 
 from sep import cli, config
 from sep.errors import UserError
+from sep.files import replacing
 
 _ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
@@ -58,8 +58,7 @@ def run() -> None:
 
 def main(argv: list[str]) -> None:
     """What the command does once its flags are parsed."""
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]}: train.py takes flags only; see train.py --help")
+    cli.expect_no_arguments(argv)
     with cli.plain_flag_errors():  # a config file that is not there shows only now
         settings = chosen_settings()
 
@@ -131,7 +130,10 @@ def claim(workdir: Path, settings: dict) -> None:
     """
     path = workdir / "config.json"
     if path.exists():
-        before, now = flatten(json.loads(path.read_text())), flatten(settings)
+        from flax.traverse_util import flatten_dict
+
+        kept = json.loads(path.read_text())
+        before, now = (flatten_dict(config, sep=".") for config in (kept, settings))
         changed = [
             f"{name} was {before.get(name)} and is {now.get(name)}"
             for name in sorted(before.keys() | now.keys())
@@ -142,24 +144,8 @@ def claim(workdir: Path, settings: dict) -> None:
                 f"{workdir}: was made with another config ({'; '.join(changed)}); "
                 "use its settings or another --workdir"
             )
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        part = workdir / f".config.{os.getpid()}.part"
+    with replacing(path) as part:
         part.write_text(json.dumps(settings, indent=2))
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{workdir}: cannot be written ({error.strerror})") from None
-
-
-def flatten(tree: dict, prefix: str = "") -> dict:
-    """{"train": {"steps": 1}} -> {"train.steps": 1}."""
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def commit() -> str:

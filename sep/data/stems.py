@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sep import audio
 from sep.cache import cache_folder
 from sep.errors import UserError
+from sep.files import replacing
 
 
 class Stem(NamedTuple):
@@ -83,10 +84,7 @@ def decoded(path: Path, sample_rate: int, cache: Path) -> Stem:
     entry = cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
     if not entry.exists():
         wave_CT, _ = audio.read(path, sample_rate)
-        cache.mkdir(parents=True, exist_ok=True)
-        part = entry.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
+        with replacing(entry) as part, part.open("wb") as file:
             np.save(file, wave_CT.astype(np.float16), allow_pickle=False)
-        os.replace(part, entry)
     wave_CT = np.load(entry, mmap_mode="r", allow_pickle=False)
     return Stem(entry, wave_CT.shape[1])
