@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format bench-env clean
+.PHONY: help demo test test-slow test-all lint format data bench-env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ format: .venv/.stamp ## mend what lint can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+data: .venv/.stamp-render ## instruments, rooms and duets to train on, into data/
+	.venv/bin/python examples/public_data.py $(DATA_FLAGS)
+
 bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
 	@echo 'Ready: .venv-bench/bin/python benchmarks/transforms.py --help'
 
@@ -49,6 +52,12 @@ endef
 .venv/.stamp: setup.cfg constraints.txt
 	$(venv)
 	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# TinySoundFont asks for a package that plays through loudspeakers; rendering does not.
+.venv/.stamp-render: .venv/.stamp
+	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,render]'
+	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps tinysoundfont
 	@touch $@
 
 .venv-bench/.stamp: setup.cfg constraints.txt benchmarks/requirements.txt

@@ -20,6 +20,7 @@ SUFFIXES = frozenset(
 ) | {".aif", ".aifc", ".oga", ".opus"}
 # Vorbis writes of millions of samples at once crash libsndfile 1.2; and memory is bounded.
 BLOCK = 2**14
+_RATES = range(1000, 1_000_001)  # Hz; a second converted from 1 Hz would fill the memory
 _WAV_LIMIT = 2**32 - 2**16  # bytes that a plain WAV file can hold
 
 
@@ -54,7 +55,8 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        what = "is a link to nothing" if path.is_symlink() else "no such file"
+        raise UserError(f"{path}: {what}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror})") from None
     if path.is_dir():
@@ -67,6 +69,11 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise UserError(f"{path}: is empty (0 bytes); copy or record it again")
     try:
         with soundfile.SoundFile(_name(path)) as file:
+            if file.samplerate not in _RATES:
+                raise UserError(
+                    f"{path}: its header says {file.samplerate} Hz, as no recording has; "
+                    "export it again"
+                )
             yield file
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = getattr(error, "error_string", "unknown format").rstrip(".")
@@ -101,14 +108,19 @@ def blocks(path: Path) -> Iterator[np.ndarray]:
             raise UserError(f"{path}: has no samples; copy or record it again")
 
 
+def probe(path: Path) -> Format:
+    """Its rate and channels, from the header. Raises UserError if it cannot be opened."""
+    with _opened(path) as file:
+        return Format(file.samplerate, file.channels)
+
+
 def survey(path: Path) -> Survey:
     """Reads a recording through: its format, length and level.
 
     Raises:
       UserError: as `blocks`.
     """
-    with _opened(path) as file:
-        found = Format(file.samplerate, file.channels)
+    found = probe(path)
     length, power = 0, 0.0
     for block_CT in blocks(path):
         length += block_CT.shape[1]
@@ -122,8 +134,7 @@ def read(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     Raises:
       UserError: as `blocks`.
     """
-    with _opened(path) as file:
-        found_rate = file.samplerate
+    found_rate = probe(path).sample_rate
     wave_CT = np.concatenate(list(blocks(path)), axis=1)
     if sample_rate in (None, found_rate):
         return wave_CT, found_rate
@@ -156,7 +167,7 @@ def resample(
 def writers(
     paths: Iterable[Path], sound: Format, length: int, subtype: str
 ) -> Iterator[list[soundfile.SoundFile]]:
-    """Opens WAV files to write together: all appear under their names, or none.
+    """Opens WAV or FLAC files to write together: all appear under their names, or none.
 
     They grow as hidden files beside their places and are renamed at the end. Files too
     large for plain WAV become RF64, which keeps the suffix and is read like it.
@@ -176,7 +187,7 @@ def writers(
                 raise IsADirectoryError(0, f"{path.name} is a folder")
         with contextlib.ExitStack() as stack:
             files = []
-            for part in parts:
+            for part, path in zip(parts, paths, strict=True):
                 part.parent.mkdir(parents=True, exist_ok=True)
                 files.append(
                     stack.enter_context(
@@ -185,7 +196,7 @@ def writers(
                             "w",
                             samplerate=sound.sample_rate,
                             channels=sound.channels,
-                            format="RF64" if large else "WAV",
+                            format=_container(path, large),
                             subtype=subtype,
                         )
                     )
@@ -208,8 +219,17 @@ def writers(
                 folder.rmdir()
 
 
+def _container(path: Path, large: bool) -> str:
+    if path.suffix.lower() == ".flac":
+        return "FLAC"
+    return "RF64" if large else "WAV"
+
+
 def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -> None:
-    """Writes one WAV file at once, under a temporary name until it is whole."""
+    """Writes one WAV or FLAC file at once, under a temporary name until it is whole.
+
+    Samples of int16 are kept as they are by PCM_16.
+    """
     channels, length = wave_CT.shape
     sound = Format(sample_rate, channels)
     with writers([path], sound, length, subtype) as (file,):

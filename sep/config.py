@@ -37,16 +37,57 @@ def get_config() -> ConfigDict:
                 "lstm": {"hidden": 256, "layers": 2, "dropout": 0.0},
             },
             "data": {
+                "channels": 1,  # of mixtures, 1 or 2
                 "crop_seconds": 3.0,
                 "batch_size": 16,
-                "workers": 1,  # threads that read crops ahead of training
+                "workers": 1,  # threads that read ahead of training; 0: none, it waits
                 "cache": "",  # folder for decoded stems; default: ~/.cache/sep/stems
-                # Augmentation, drawn anew for every source of every example.
+                "strict": False,  # refuse recordings that cannot be read, or skip them
+                "missing_is_silence": False,  # a source that a track has no file of
+                "aligned": 0.5,  # share of examples from one track, if there are tracks
+                "room_seconds": 1.0,  # kept of the impulse responses in DATA/rooms
+                # Augmentation, drawn anew for every source of every example; 0 is off.
+                # Chances, and shares, are from 0 to 1.
                 "gain_db": 6.0,  # each source within +- this
                 "level_db": 12.0,  # the mixture within +- this of the reference level
-                "equaliser_db": 6.0,  # deviation of a random smooth frequency response
-                "speed": 0.06,  # played faster or slower by up to this share
+                "polarity": 0.5,  # chance that a source is turned upside down
                 "absent": 0.05,  # chance that a source is silent
+                "equaliser_db": 6.0,  # deviation of a random smooth frequency response
+                "band_limit": 0.1,  # chance of a low-pass, as lossy codecs leave it,
+                "band_limit_hz": 5000.0,  # at this frequency or above
+                "room": 0.5,  # chance of reverberation
+                "shared": 0.5,  # chance that one band limit, and one room, is for all
+                "swap": 0.5,  # chance that left and right change places
+                "pan": 0.5,  # to the left or right by up to this share
+                "width": 0.5,  # what left and right differ in, within +- this share
+                "noise": 0.3,  # chance of noise in the residual, if the model has one,
+                "noise_db": -30.0,  # at most so loud, against the reference level
+                "clip": 0.1,  # chance that the mixture is clipped softly,
+                "clip_db": 6.0,  # at most so far under its peak
+                # What makes other instruments of one, for each source by its name.
+                "timbre": {
+                    "violin": {
+                        "pitch_semitones": 3.0,  # by playing slower or faster
+                        "formant_semitones": 4.0,  # the body larger or smaller
+                        "body_db": 6.0,  # deviation of random resonances
+                        "tilt_db": 1.5,  # an octave, brighter or darker
+                        "detune_cents": 0.0,  # of a second string
+                    },
+                    "piano": {
+                        "pitch_semitones": 1.0,
+                        "formant_semitones": 1.0,
+                        "body_db": 2.0,
+                        "tilt_db": 1.5,
+                        "detune_cents": 5.0,
+                    },
+                    "other": {  # all sources that are not named here
+                        "pitch_semitones": 1.0,
+                        "formant_semitones": 1.0,
+                        "body_db": 2.0,
+                        "tilt_db": 1.0,
+                        "detune_cents": 0.0,
+                    },
+                },
             },
             "train": {
                 "steps": 2000,

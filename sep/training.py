@@ -6,7 +6,7 @@ Shapes: B batch, S source, C channel, T sample.
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model
 from sep.data import mixing, pipeline
+from sep.data.stems import Stems
 from sep.errors import UserError
 from sep.files import replacing
 from sep.inference import Plan
@@ -27,6 +28,15 @@ from sep.losses import LOSSES
 from sep.metrics import si_sdr
 from sep.separator import build, lookup, output_names
 
+# Settings of `data` that are shares of one, and those that must not be negative.
+_SHARES = (
+    *("aligned", "polarity", "absent", "band_limit", "room", "shared"),
+    *("swap", "pan", "width", "noise", "clip"),
+)
+_STRENGTHS = (
+    *("workers", "room_seconds", "gain_db", "level_db", "equaliser_db"),
+    *("band_limit_hz", "clip_db"),
+)
 METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
 
 
@@ -47,6 +57,7 @@ def check(config: dict) -> None:
     """
     lookup(LOSSES, "loss", config["train"]["loss"])
     output_names(config["model"])
+    check_data(config)
     Plan.from_config(config)
     separator = build(config["model"])
     crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
@@ -57,18 +68,36 @@ def check(config: dict) -> None:
     except (ValueError, TypeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"this config does not work: {reason}") from None
-    if config["train"]["eval_seconds"] <= 0 or not 0 <= config["data"]["speed"] < 1:
-        raise UserError("train.eval_seconds must be above 0, data.speed from 0 to below 1")
-    if not 0 <= config["data"]["absent"] <= 1:
-        raise UserError("data.absent is a chance, from 0 to 1")
     counts = {
-        "data": ("batch_size", "workers"),
+        "data": ("batch_size",),
         "train": ("steps", "eval_every", "eval_crops"),
     }
     for part, names in counts.items():
         for name in names:
             if config[part][name] < 1:
                 raise UserError(f"--config.{part}.{name} must be at least 1")
+
+
+def check_data(config: dict) -> None:
+    """The part of `check` about crops and augmentation."""
+    data, rate = config["data"], config["model"]["sample_rate"]
+    for name, seconds in (
+        ("data.crop_seconds", data["crop_seconds"]),
+        ("train.eval_seconds", config["train"]["eval_seconds"]),
+    ):
+        if not round(seconds * rate) >= 2:
+            raise UserError(f"{name} must be longer: crops have 2 samples or more")
+    if data["channels"] not in (1, 2):
+        raise UserError("data.channels must be 1 or 2")
+    for name in _SHARES:
+        if not 0 <= data[name] <= 1:
+            raise UserError(f"data.{name} is a chance or share, from 0 to 1")
+    strengths = {f"data.{name}": data[name] for name in _STRENGTHS}
+    for source, timbre in data["timbre"].items():
+        strengths |= {f"data.timbre.{source}.{k}": value for k, value in timbre.items()}
+    for name, value in strengths.items():
+        if not 0 <= value < math.inf:
+            raise UserError(f"{name} must be 0 (off) or more")
 
 
 def make_optimiser(train) -> optax.GradientTransformation:
@@ -88,13 +117,23 @@ def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
 
 
 def make_train_step(separator, optimiser, config) -> Callable:
-    """train_step(state, stems_BST, key) -> state, metrics; the old state is donated."""
+    """train_step(state, stems_BSCT, rooms_RL, key) -> state, metrics.
+
+    The old state is donated. Shapes of `mixing.mix`.
+    """
     loss_of = lookup(LOSSES, "loss", config["train"]["loss"])
     decay_limit = config["train"]["ema_decay"]
 
-    def train_step(state: State, stems_BST: Array, key: Array) -> tuple[State, dict]:
-        mix_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
-        mixture_BCT, sources_BSCT = mixing.mix(mix_key, stems_BST, config["data"])
+    def train_step(
+        state: State, stems_BSCT: Array, rooms_RL: Array, key: Array
+    ) -> tuple[State, dict]:
+        mix_key, dropout_key = jax.random.split(key)
+        dropout_key = jax.random.fold_in(dropout_key, state.step)
+        batch = len(stems_BSCT)
+        index_B = state.step * batch + jnp.arange(batch)  # of an example, in all the run
+        mixture_BCT, sources_BSCT = mixing.mix(
+            mix_key, index_B, stems_BSCT, rooms_RL, config
+        )
 
         def loss(params):
             estimates_BSCT = separator.apply(
@@ -115,21 +154,32 @@ def make_train_step(separator, optimiser, config) -> Callable:
 
 
 def make_eval_step(separator) -> Callable:
-    """eval_step(params, stems_BST) -> SI-SDR (B, S) of estimates and of the mixture."""
+    """eval_step(params, stems_BSCT) -> SI-SDR (B, S) of estimates and of the mixture.
 
-    def eval_step(params: dict, stems_BST: Array) -> tuple[Array, Array]:
-        sources_BST = mixing.to_reference_level(stems_BST)
-        mixture_B1T = sources_BST.sum(1)[:, None]  # one channel, and for every source
-        estimates_BST = separator.apply({"params": params}, mixture_B1T)[:, :, 0]
-        return si_sdr(sources_BST, estimates_BST), si_sdr(sources_BST, mixture_B1T)
+    The stems are mixed equally loud, without augmentation, so that scores of different
+    configs compare.
+    """
+
+    def eval_step(params: dict, stems_BSCT: Array) -> tuple[Array, Array]:
+        sources_BSCT = mixing.to_reference_level(stems_BSCT)
+        mixture_BCT = sources_BSCT.sum(1)
+        estimates_BSCT = separator.apply({"params": params}, mixture_BCT)
+        joined = (*sources_BSCT.shape[:2], -1)  # the channels of each source
+        references = sources_BSCT.reshape(joined)
+        mixtures = jnp.broadcast_to(mixture_BCT[:, None], sources_BSCT.shape)
+        return (
+            si_sdr(references, estimates_BSCT.reshape(joined)),
+            si_sdr(references, mixtures.reshape(joined)),
+        )
 
     return jax.jit(eval_step)
 
 
-def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dict:
+def validate(eval_step, params, crops_BSCT: np.ndarray, batch: int, names) -> dict:
     """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture."""
     scores = [
-        eval_step(params, crops_BST[i : i + batch]) for i in range(0, len(crops_BST), batch)
+        eval_step(params, crops_BSCT[i : i + batch])
+        for i in range(0, len(crops_BSCT), batch)
     ]
     after_BS, before_BS = (
         np.concatenate([np.asarray(part) for part in parts])
@@ -148,8 +198,9 @@ def validate(eval_step, params, crops_BST: np.ndarray, batch: int, names) -> dic
 
 def fit(
     config: dict,
-    train_stems: dict[str, Sequence],
-    valid_stems: dict[str, Sequence],
+    train_stems: Stems,
+    valid_stems: Stems,
+    rooms_RL: np.ndarray,
     workdir: Path,
     *,
     metadata: dict[str, str],
@@ -158,7 +209,8 @@ def fit(
     """Trains until config.train.steps, or goes on where WORKDIR stopped; see `train.py`.
 
     Returns the release file of the best model. `metadata` goes into it; `stopped` is
-    asked at every step whether to save and leave.
+    asked at every step whether to save and leave. `rooms_RL` are impulse responses (R, L),
+    maybe none.
 
     Raises:
       UserError: the loss is no longer a finite number, or the stems cannot be used.
@@ -169,23 +221,21 @@ def fit(
     optimiser = make_optimiser(train)
     crop = round(config["data"]["crop_seconds"] * rate)
     seed, key = config["seed"], jax.random.key(config["seed"])
-    train_lists, valid_lists = (
-        [stems[name] for name in names] for stems in (train_stems, valid_stems)
-    )
-    crops_BST = pipeline.fixed_crops(
-        valid_lists,
+    crops_BSCT = pipeline.fixed_crops(
+        valid_stems,
+        names,
+        config["data"],
         count=train["eval_crops"],
         crop=round(train["eval_seconds"] * rate),
         seed=seed,
     )
-    heard_S = crops_BST.any((0, 2))
-    if not heard_S.all():
-        silent = ", ".join(np.array(names)[~heard_S])
-        raise UserError(f"validation stems are silent: {silent}; replace them")
-    example_BST = pipeline.fixed_crops(
-        train_lists, count=config["data"]["batch_size"], crop=crop, seed=seed
+    size = config["data"]["batch_size"]
+    example_BSCT = pipeline.fixed_crops(
+        train_stems, names, config["data"], count=size, crop=crop, seed=seed
     )
-    example_BCT, _ = mixing.mix(key, example_BST, config["data"])
+    rooms_RL = jnp.asarray(rooms_RL)
+    mix = jax.jit(lambda *arrays: mixing.mix(*arrays, config))
+    example_BCT, _ = mix(key, jnp.arange(size), example_BSCT, rooms_RL)
     state = init_state(key, separator, example_BCT, optimiser)
     checkpoints = Checkpoints(workdir)
     state = checkpoints.restore(state)
@@ -200,14 +250,19 @@ def fit(
         total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
     )
     batches = pipeline.batches(
-        train_lists, config["data"], crop=crop, seed=seed + 1, first_step=first_step
+        train_stems,
+        names,
+        config["data"],
+        crop=crop,
+        seed=seed + 1,
+        first_step=first_step,
     )
     with closing(checkpoints), progress, (workdir / METRICS).open("a") as log:
-        for step, stems_BST in enumerate(batches, first_step + 1):
+        for step, stems_BSCT in enumerate(batches, first_step + 1):
             if step > train["steps"] or stopped():
                 break
             began = time.monotonic()
-            state, metrics = train_step(state, stems_BST, key)
+            state, metrics = train_step(state, stems_BSCT, rooms_RL, key)
             line = {"step": step} | {k: float(v) for k, v in metrics.items()}
             line["seconds"] = round(time.monotonic() - began, 4)
             if not math.isfinite(line["loss"] + line["gradient_norm"]):
@@ -217,9 +272,7 @@ def fit(
                 )
             due = step % train["eval_every"] == 0 or step == train["steps"]
             if due:
-                scores = validate(
-                    eval_step, state.ema, crops_BST, config["data"]["batch_size"], names
-                )
+                scores = validate(eval_step, state.ema, crops_BSCT, size, names)
                 line |= {f"valid_{name}": score for name, score in scores.items()}
                 progress.set_postfix_str(_summary(scores))
                 if scores["si_sdr"] > best:

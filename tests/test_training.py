@@ -6,11 +6,12 @@ import json
 import jax
 import numpy as np
 import pytest
+from test_mixing import SWITCHES, TIMBRES
 from test_separator import PAIRS, small_model
 
 from sep.checkpoints import load_model
 from sep.config import get_config
-from sep.data.stems import Stem
+from sep.data.stems import Stem, Stems, activity
 from sep.errors import UserError
 from sep.losses import snr
 from sep.metrics import usdr
@@ -18,12 +19,18 @@ from sep.separator import build
 from sep.training import check, fit, init_state, make_optimiser, make_train_step, truncate
 
 RATE = 44100
+NAMES = ("piano", "violin")
+ROOMS = np.zeros((0, 100), np.float32)
 
 
 def small_config(steps, representation="magnitude", architecture="fnn"):
     config = get_config().to_dict()
     config["model"] = small_model(representation, architecture)
     config["data"] |= {"crop_seconds": 0.2, "batch_size": 2}
+    # Some augmentation: test_mixing has all of it, which takes seconds to compile.
+    config["data"] |= dict.fromkeys(SWITCHES, 0.0) | {"gain_db": 6.0, "polarity": 0.5}
+    plain = dict.fromkeys(TIMBRES, 0.0) | {"pitch_semitones": 1.0}
+    config["data"]["timbre"] = {"other": plain}
     config["train"] |= {"steps": steps, "warmup_steps": 5, "eval_every": 2, "eval_crops": 2}
     config["train"]["eval_seconds"] = 0.2
     return config
@@ -32,41 +39,36 @@ def small_config(steps, representation="magnitude", architecture="fnn"):
 @pytest.fixture(scope="module")
 def duet_stems(duet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    return {
-        name: [stem(folder / f"{name}.npy", duet[name])] for name in ("piano", "violin")
-    }
+    track = {name: stem(folder / f"{name}.npy", duet[name]) for name in NAMES}
+    return Stems({name: [track[name]] for name in NAMES}, [track])
 
 
 def stem(entry, wave_CT):
     np.save(entry, wave_CT.astype(np.float16))
-    return Stem(entry, wave_CT.shape[1])
+    return Stem(entry, wave_CT.shape[1], activity(wave_CT))
 
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)
 def test_every_pair_learns_one_mixture_by_heart(representation, architecture, duet):
     config = small_config(60, representation, architecture)
-    silent = {"equaliser_db": 0.0, "gain_db": 0.0, "level_db": 0.0, "absent": 0.0}
-    config["data"] |= silent
+    config["data"] |= {"gain_db": 0.0, "polarity": 0.0}
     config["train"]["learning_rate"] = 1e-2
     start = 5 * RATE
-    stems_BST = np.stack(
-        [duet[name][0, start : start + 8000] for name in ("piano", "violin")]
-    )
-    stems_BST = stems_BST[None]
+    stems_BSCT = np.stack([duet[name][:1, start : start + 8000] for name in NAMES])[None]
     separator, optimiser = build(config["model"]), make_optimiser(config["train"])
-    state = init_state(
-        jax.random.key(0), separator, stems_BST.sum(1, keepdims=True), optimiser
-    )
+    state = init_state(jax.random.key(0), separator, stems_BSCT.sum(1), optimiser)
     step = make_train_step(separator, optimiser, config)
     losses = []
     for _ in range(60):
-        state, metrics = step(state, stems_BST, jax.random.key(1))
+        state, metrics = step(state, stems_BSCT, ROOMS, jax.random.key(1))
         losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0] - 3
 
 
 def run(config, stems, workdir, **options):
-    release = fit(config, stems, stems, workdir, metadata={"commit": "test"}, **options)
+    release = fit(
+        config, stems, stems, ROOMS, workdir, metadata={"commit": "test"}, **options
+    )
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     log = [json.loads(line) for line in lines]
     for line in log:
@@ -99,9 +101,9 @@ def test_a_loss_that_is_no_number_ends_the_run(duet_stems, tmp_path):
 
 def test_silent_validation_stems_are_refused(duet_stems, tmp_path):
     silence = stem(tmp_path / "silence.npy", np.zeros((1, RATE)))
-    silent = duet_stems | {"violin": [silence]}
-    with pytest.raises(UserError, match="silent"):
-        fit(small_config(2), duet_stems, silent, tmp_path, metadata={})
+    silent = Stems(duet_stems.solos | {"violin": [silence]}, [])
+    with pytest.raises(UserError, match="violin are silent"):
+        fit(small_config(2), duet_stems, silent, ROOMS, tmp_path, metadata={})
 
 
 def test_configs_that_cannot_work_are_refused():
@@ -146,8 +148,12 @@ def test_sources_need_different_names_of_files(sources):
     [
         ("train", "steps", 0),
         ("train", "eval_seconds", 0),
-        ("data", "speed", 1.0),
+        ("train", "eval_seconds", 1 / RATE),
+        ("data", "crop_seconds", 1 / RATE),
         ("data", "absent", 2),
+        ("data", "gain_db", -1.0),
+        ("data", "channels", 3),
+        ("data", "workers", -1),
     ],
 )
 def test_settings_out_of_range_are_named(part, name, value):

@@ -4,6 +4,8 @@
 
 DATA holds train/ and valid/, each with one folder a source (piano/, violin/) of sound
 files of any rate and format. Pieces need not belong together: they are mixed at random.
+Those that do may lie in a folder of their own (song/piano.wav, song/violin.wav). Impulse
+responses in DATA/rooms/, if there are any, are the rooms in which training plays.
 RUN gets metrics.jsonl (one JSON line a step), checkpoints, and model.safetensors, the
 best model so far, to use with separate.py and evaluate.py. Run the same command again
 and training goes on where it stopped.
@@ -40,7 +42,7 @@ _WORKDIR = flags.DEFINE_string(
 
 # Settings that may change when a run goes on. More steps stretch the learning rate's curve.
 MAY_CHANGE = frozenset(
-    {"data.workers", "data.cache", "train.steps", "train.checkpoint_seconds"}
+    {"data.workers", "data.cache", "data.strict", "train.steps", "train.checkpoint_seconds"}
     | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
 )
 
@@ -65,25 +67,28 @@ def main(argv: list[str]) -> None:
     # Slow imports, after the flags have been checked.
     import jax
 
-    from sep.data import stems
+    from sep.data import folders, rooms, stems
     from sep.separator import output_names
     from sep.training import check, fit
 
     check(settings)  # before any sound is read
-    names, rate = output_names(settings["model"]), settings["model"]["sample_rate"]
+    model, data, place = settings["model"], settings["data"], Path(_DATA.value)
+    names, rate = output_names(model), model["sample_rate"]
+    missing = {"missing_is_silence": data["missing_is_silence"]}
     for split in ("train", "valid"):
-        for name in names:
-            stems.recordings_of(Path(_DATA.value) / split, name)
+        folders.checked(place / split, names, **missing)
     workdir = Path(_WORKDIR.value)
     claim(workdir, settings)
+    reading = {"strict": data["strict"], **missing}
     train_stems, valid_stems = (
-        stems.load(Path(_DATA.value) / split, names, rate, settings["data"]["cache"])
+        stems.load(place / split, names, rate, data["cache"], **reading)
         for split in ("train", "valid")
     )
-    for name, found in train_stems.items():
+    rooms_RL = rooms.load(place / "rooms", rate, data["room_seconds"])
+    for name, found in train_stems.solos.items():
         hours = sum(stem.length for stem in found) / rate / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
-    model = settings["model"]
+    print(f"tracks: {len(train_stems.tracks)}, rooms: {len(rooms_RL)}")
     print(
         f"{model['architecture']} on {model['representation']}, "
         f"{settings['train']['steps']} steps, on {jax.devices()[0].device_kind}"
@@ -100,6 +105,7 @@ def main(argv: list[str]) -> None:
         settings,
         train_stems,
         valid_stems,
+        rooms_RL,
         workdir,
         metadata={"commit": commit()},
         stopped=lambda: bool(stop),

@@ -1,73 +1,178 @@
 """Stems to mixtures: the augmentation, pure and jitted with the training step.
 
-Shapes: B batch, S source, C channel (1 here), T sample, F bin, K knot.
+An example is augmented by a key of its own, folded from its index in the whole run, and
+never by its place in a batch. Every strength is a static number of the config: what is 0
+is not even compiled. Whatever is done, the sources sum to the mixture.
+
+Shapes: B batch, S source, C channel, T sample, R room, L sample of a room, G and F
+frequency (see `filters`).
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sep.separator import REFERENCE_RMS
+from sep.data import filters, timbre
+from sep.data.filters import decibels, uniform
+from sep.data.stems import QUIET
+from sep.separator import REFERENCE_RMS, RESIDUAL, output_names
 
-_LOWEST_HZ = 60.0  # of the knots between which an equaliser's curve is drawn
-_KNOTS = 8
-QUIET = 1e-3  # RMS under which a crop is background noise, and not made louder
+_NOISE_RANGE_DB, _NOISE_TILT_DB = 30.0, 6.0  # of background noise; the tilt per octave
+_STAGES = ("detune", "colour", "place", "gain", "noise", "level", "clip")
 
 
-def mix(key: Array, stems_BST: Array, config) -> tuple[Array, Array]:
-    """One random mixture of each example: mixture (B, 1, T), sources (B, S, 1, T).
+def mix(
+    key: Array, index_B: Array, stems_BSCT: Array, rooms_RL: Array, config
+) -> tuple[Array, Array]:
+    """One random mixture of each example: mixture (B, C, T), sources (B, S, C, T).
 
-    Every source gets its own frequency response, polarity, gain about equal loudness,
-    and a chance to be absent; every mixture its own level. `config` is the `data` part.
+    `index_B` numbers the examples of a run. `config` is all of it: the names of the
+    sources choose their timbre, and only a residual gets noise.
+
+    Raises:
+      ValueError: crops of fewer than 2 samples.
     """
-    keys = jax.random.split(key, 5)
-    batch, sources, _ = stems_BST.shape
-    waves_BST = equalise(keys[0], stems_BST, config["equaliser_db"])
-    waves_BST = to_reference_level(waves_BST)
-    gain_BS = decibels(uniform(keys[1], (batch, sources), config["gain_db"]))
-    sign_BS = jax.random.rademacher(keys[2], (batch, sources), waves_BST.dtype)
-    present_BS = jax.random.bernoulli(keys[3], 1 - config["absent"], (batch, sources))
-    level_B = decibels(uniform(keys[4], (batch,), config["level_db"]))
-    gain_BS = gain_BS * sign_BS * present_BS * level_B[:, None]
-    sources_BSCT = (waves_BST * gain_BS[..., None])[:, :, None]
-    return sources_BSCT.sum(1), sources_BSCT
+    if stems_BSCT.shape[-1] < 2:
+        raise ValueError(f"crops need 2 samples or more: {stems_BSCT.shape[-1]}")
+
+    def example(index, stems_SCT):
+        return mix_example(jax.random.fold_in(key, index), stems_SCT, rooms_RL, config)
+
+    return jax.vmap(example)(index_B, jnp.asarray(stems_BSCT))
 
 
-def to_reference_level(stems_BST: Array) -> Array:
-    """Every stem at the level where their sum has about the reference RMS."""
-    rms_BS = jnp.sqrt((stems_BST**2).mean(-1, keepdims=True))
-    level = REFERENCE_RMS / np.sqrt(stems_BST.shape[1])
-    return stems_BST * level / jnp.maximum(rms_BS, QUIET)
+def mix_example(
+    key: Array, stems_SCT: Array, rooms_RL: Array, config
+) -> tuple[Array, Array]:
+    """One random mixture: (C, T), and its sources (S, C, T)."""
+    data, rate = config["data"], config["model"]["sample_rate"]
+    names = output_names(config["model"])
+    keys = dict(zip(_STAGES, jax.random.split(key, len(_STAGES)), strict=True))
+    waves_SCT = detuned(keys["detune"], stems_SCT, names, data)
+    waves_SCT = coloured(keys["colour"], waves_SCT, rooms_RL, names, data, rate)
+    waves_SCT = placed(keys["place"], to_reference_level(waves_SCT), data)
+    waves_SCT *= gains(keys["gain"], len(names), data)[:, None, None]
+    if RESIDUAL in names and data["noise"]:
+        noise_CT = background(keys["noise"], waves_SCT[0].shape, data, rate)
+        waves_SCT = waves_SCT.at[names.index(RESIDUAL)].add(noise_CT)
+    if limit_db := data["level_db"]:
+        waves_SCT *= decibels(uniform(keys["level"], limit_db))
+    if data["clip"] and data["clip_db"]:
+        waves_SCT *= clipping(keys["clip"], waves_SCT.sum(0), data)
+    return waves_SCT.sum(0), waves_SCT
 
 
-def equalise(key: Array, waves_BST: Array, deviation_db: float) -> Array:
-    """A random smooth frequency response for every wave (zero phase, circular).
+def to_reference_level(stems_SCT: Array) -> Array:
+    """Every stem (..., S, C, T) at the level where their sum has about reference RMS.
 
-    Its gains in dB are normal with this deviation at knots evenly spaced in the
-    logarithm of frequency, and straight lines between them.
+    What is softer than `QUIET` is background noise, and is not made as loud as music.
     """
-    length = waves_BST.shape[-1]
-    position_F = _knot_positions(length // 2 + 1)
-    lines_KF = np.maximum(1 - np.abs(position_F - np.arange(_KNOTS)[:, None]), 0)
-    gain_BSK = deviation_db * jax.random.normal(key, (*waves_BST.shape[:2], _KNOTS))
-    response_BSF = decibels(gain_BSK @ lines_KF.astype(np.float32))
-    return jnp.fft.irfft(jnp.fft.rfft(waves_BST) * response_BSF, length)
+    rms = jnp.sqrt((stems_SCT**2).mean((-2, -1), keepdims=True))
+    level = REFERENCE_RMS / np.sqrt(stems_SCT.shape[-3])
+    return stems_SCT * level / jnp.maximum(rms, QUIET)
 
 
-def _knot_positions(bins: int) -> np.ndarray:
-    """Where each bin lies among the knots, 0 .. _KNOTS - 1; the last is at Nyquist."""
-    nyquist = 22050.0  # a smooth random curve need not know the true rate
-    frequency_F = np.linspace(0, nyquist, bins)
-    octaves = np.log2(np.maximum(frequency_F, _LOWEST_HZ) / _LOWEST_HZ)
-    return octaves / np.log2(nyquist / _LOWEST_HZ) * (_KNOTS - 1)
+def detuned(key: Array, stems_SCT: Array, names, data) -> Array:
+    """Stems with a second, detuned string each, where their timbre has one."""
+    waves, keys = list(stems_SCT), jax.random.split(key, len(names))
+    for i, (name, own) in enumerate(zip(names, keys, strict=True)):
+        if limit := strengths_of(data, name)["detune_cents"]:
+            waves[i] = timbre.detune(own, waves[i], limit)
+    return jnp.stack(waves)
 
 
-def uniform(key: Array, shape: tuple[int, ...], limit: float) -> Array:
-    """Numbers between -limit and limit."""
-    return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
+def coloured(
+    key: Array, waves_SCT: Array, rooms_RL: Array, names, data, rate: float
+) -> Array:
+    """All that is linear, in one transform: equaliser, body, band limit, room."""
+    strengths = [strengths_of(data, name) for name in names]
+    in_rooms = bool(data["room"]) and rooms_RL.size > 0
+    bodies = any(each[name] for each in strengths for name in timbre.FILTERS)
+    if not (in_rooms or bodies or data["equaliser_db"] or data["band_limit"]):
+        return waves_SCT
+    sources, _, samples = waves_SCT.shape
+    equaliser_S, timbre_S, band_S, room_S = jax.random.split(key, (4, sources))
+    ringing = rooms_RL.shape[1] * in_rooms + 2 * filters.GRID
+    length = filters.fft_length(samples + ringing)
+    spectrum_SCF = jnp.fft.rfft(waves_SCT, length)
+    curve_SG = jnp.zeros((sources, filters.GRID + 1))
+    if deviation_db := data["equaliser_db"]:
+        draw = partial(filters.equaliser, deviation_db=deviation_db, rate=rate)
+        curve_SG += jax.vmap(draw)(equaliser_S)
+    if bodies:
+        power_SG = filters.power(spectrum_SCF)
+        curve_SG += timbre.curves(timbre_S, power_SG, strengths, rate)
+    if data["band_limit"]:
+        curve_SG += filters.band_limits(band_S, data, rate)
+    spectrum_SCF = filters.apply(spectrum_SCF, curve_SG)
+    if in_rooms:
+        echo_SF = jnp.fft.rfft(filters.reverberation(room_S, rooms_RL, data), length)
+        spectrum_SCF = filters.convolve(spectrum_SCF, echo_SF[:, None])
+    return jnp.fft.irfft(spectrum_SCF, length)[..., :samples]
 
 
-def decibels(gain_db: Array) -> Array:
-    """Amplitude factor of a gain in dB."""
-    return 10 ** (gain_db / 20)
+def placed(key: Array, waves_SCT: Array, data) -> Array:
+    """Stereo sources at other places: sides scaled, panned, and exchanged by chance."""
+    sources, channels, _ = waves_SCT.shape
+    if channels != 2 or not (data["width"] or data["pan"] or data["swap"]):
+        return waves_SCT
+    keys = jax.random.split(key, 3)
+    middle_ST, side_ST = waves_SCT.sum(1) / 2, (waves_SCT[:, 0] - waves_SCT[:, 1]) / 2
+    if width := data["width"]:
+        side_ST *= 1 + uniform(keys[0], width, (sources, 1))
+    waves_SCT = jnp.stack([middle_ST + side_ST, middle_ST - side_ST], 1)
+    if pan := data["pan"]:  # constant power
+        angle_S1 = np.pi / 4 * (1 + uniform(keys[1], pan, (sources, 1)))
+        gain_SC1 = np.sqrt(2) * jnp.stack([jnp.cos(angle_S1), jnp.sin(angle_S1)], 1)
+        waves_SCT *= gain_SC1
+    if chance := data["swap"]:
+        swapped_S11 = jax.random.bernoulli(keys[2], chance, (sources, 1, 1))
+        waves_SCT = jnp.where(swapped_S11, waves_SCT[:, ::-1], waves_SCT)
+    return waves_SCT
+
+
+def gains(key: Array, sources: int, data) -> Array:
+    """A factor for each source: loudness, polarity, and 0 for who is absent."""
+    keys, shape, gain_S = jax.random.split(key, 3), (sources,), jnp.ones(sources)
+    if limit_db := data["gain_db"]:
+        gain_S *= decibels(uniform(keys[0], limit_db, shape))
+    if chance := data["polarity"]:
+        gain_S = jnp.where(jax.random.bernoulli(keys[1], chance, shape), -gain_S, gain_S)
+    if chance := data["absent"]:
+        gain_S = jnp.where(jax.random.bernoulli(keys[2], chance, shape), 0.0, gain_S)
+    return gain_S
+
+
+def background(key: Array, shape: tuple[int, int], data, rate: float) -> Array:
+    """Noise (C, T), sometimes: white to brown, at most `noise_db` over the reference."""
+    noise_key, tilt_key, level_key, chance_key = jax.random.split(key, 4)
+    length = filters.fft_length(shape[-1] + 2 * filters.GRID)
+    spectrum_CF = jnp.fft.rfft(jax.random.normal(noise_key, shape), length)
+    tilt_db = -_NOISE_TILT_DB * jax.random.uniform(tilt_key)
+    curve_G = tilt_db * filters.octaves_G(rate)
+    noise_CT = jnp.fft.irfft(filters.apply(spectrum_CF, curve_G), length)
+    noise_CT = noise_CT[:, : shape[-1]]
+    rms = jnp.sqrt((noise_CT**2).mean()) + 1e-9
+    level_db = data["noise_db"] - _NOISE_RANGE_DB * jax.random.uniform(level_key)
+    heard = jax.random.bernoulli(chance_key, data["noise"])
+    return noise_CT * (heard * REFERENCE_RMS * decibels(level_db) / rms)
+
+
+def clipping(key: Array, mixture_CT: Array, data) -> Array:
+    """The gain (C, T) that clips a mixture softly, sometimes; 1 where it is soft.
+
+    One gain for all sources keeps their sum. The limit lies under the mixture's peak.
+    """
+    limit_key, chance_key = jax.random.split(key)
+    under_db = data["clip_db"] * jax.random.uniform(limit_key)
+    limit = jnp.abs(mixture_CT).max() * decibels(-under_db)
+    gain_CT = (1 + (mixture_CT / jnp.maximum(limit, 1e-20)) ** 4) ** -0.25
+    return jnp.where(jax.random.bernoulli(chance_key, data["clip"]), gain_CT, 1.0)
+
+
+def strengths_of(data, name: str):
+    """The timbre settings of a source: its own, or those of `other`."""
+    return data["timbre"][name if name in data["timbre"] else "other"]

@@ -1,6 +1,6 @@
-"""A folder of stems, DATA/{train,valid}/{source}/*, decoded once for fast reading.
+"""Stems of a split, decoded once for fast reading; `folders` says how they may lie.
 
-Shapes: C channel, T sample.
+Shapes: C channel, T sample, N block of `ACTIVITY_BLOCK` samples.
 """
 
 import hashlib
@@ -14,8 +14,16 @@ from tqdm import tqdm
 
 from sep import audio
 from sep.cache import cache_folder
+from sep.data import folders
+from sep.data.folders import warn
 from sep.errors import UserError
 from sep.files import replacing
+
+ACTIVITY_BLOCK = 4096  # samples
+QUIET = 1e-3  # RMS under which there is background noise at most, and nothing to learn
+LOUDEST = float(np.finfo(np.float16).max)  # sample that the cache can hold
+TOO_LOUD = "is thousands of times beyond full scale; export it again"
+_TOGETHER = 0.1  # seconds that the stems of a track may differ in length: codecs pad
 
 
 class Stem(NamedTuple):
@@ -23,6 +31,7 @@ class Stem(NamedTuple):
 
     entry: Path
     length: int  # samples
+    active_N: np.ndarray  # bool: this block, the last one maybe shorter, is not silent
 
     @property
     def wave_CT(self) -> np.ndarray:
@@ -33,58 +42,136 @@ class Stem(NamedTuple):
         return np.load(self.entry, mmap_mode="r", allow_pickle=False)
 
 
+class Stems(NamedTuple):
+    """One split, decoded."""
+
+    solos: dict[str, list[Stem]]  # all recordings of each source, those of tracks too
+    tracks: list[dict[str, Stem | None]]  # those that belong together; None: silent
+
+
 def load(
-    folder: Path, sources: Sequence[str], sample_rate: int, cache: str
-) -> dict[str, list[Stem]]:
-    """All stems of every source under folder/{source}/, at one sample rate.
+    folder: Path,
+    sources: Sequence[str],
+    sample_rate: int,
+    cache: str,
+    *,
+    strict: bool,
+    missing_is_silence: bool,
+) -> Stems:
+    """All stems of a split at one sample rate.
 
     What was decoded before comes from the cache; a file that changed is decoded anew.
+    A file that cannot be read is skipped with a warning; what else its track has is used
+    as solos.
 
     Raises:
-      UserError: the folder or a source is missing, or a file cannot be read.
+      UserError: as `folders.checked`, the cache cannot be written, a source has no file
+        that can be read, or `strict` and something would be skipped.
     """
-    paths = {source: recordings_of(folder, source) for source in sources}
+    index = folders.checked(folder, sources, missing_is_silence=missing_is_silence)
+    if index.others:
+        warn(folders.ignored(index))
     place = Path(cache) if cache else cache_folder("stems")
-    stems = {}
-    for source, found in paths.items():
-        # Shown only once it takes long: what is in the cache opens at once.
-        progress = tqdm(found, f"reading {folder.name}/{source}", delay=1, leave=False)
-        stems[source] = [decoded(path, sample_rate, place) for path in progress]
-    return stems
+    paths = [path for source in sources for path in index.files(source)]
+    stems, skipped = {}, []
+    # Shown only once it takes long: what is in the cache opens at once.
+    for path in tqdm(paths, f"reading {folder.name}", unit="file", delay=1, leave=False):
+        try:
+            stems[path] = _stem(path, sample_rate, place)
+        except _SpoiltError as error:
+            if strict:
+                raise
+            skipped.append(str(error))
+    if skipped:
+        skipped.append(f"{folder}: {len(skipped)} of {len(paths)} files skipped")
+    for problem in skipped:
+        warn(problem)
+    solos = {
+        source: [stems[path] for path in index.files(source) if path in stems]
+        for source in sources
+    }
+    for source, found in solos.items():
+        if not found:
+            raise UserError(f"{folder}: no recording of {source} can be read; replace them")
+    tracks = []
+    for track, files in index.tracks.items():
+        if any(path not in stems for paths in files.values() for path in paths):
+            continue
+        together = {
+            name: stems[paths[0]] if paths else None for name, paths in files.items()
+        }
+        seconds = {name: s.length / sample_rate for name, s in together.items() if s}
+        if problem := uneven(track, seconds):
+            if strict:
+                raise UserError(problem)
+            warn(problem)
+        else:
+            tracks.append(together)
+    return Stems(solos, tracks)
 
 
-def recordings_of(folder: Path, source: str) -> list[Path]:
-    """The sound files of one source.
-
-    Raises:
-      UserError: there is no such folder, or no sound in it.
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder; --data needs train/ and valid/, "
-            "each with one folder of sound files a source"
-        )
-    place = folder / source
-    if not place.is_dir():
-        others = ", ".join(sorted(p.name for p in folder.iterdir() if p.is_dir()))
-        raise UserError(
-            f"{place}: the folder of this source is missing; add it, or name the sources "
-            f"you have with --config.model.sources (found: {others or 'none'})"
-        )
-    found = audio.find(place)
-    if not found:
-        raise UserError(f"{place}: no sound files in it; put some WAV or FLAC files there")
-    return found
+def uneven(track: Path, seconds: dict[str, float]) -> str | None:
+    """What is wrong with the lengths of a track's stems, if anything is."""
+    if max(seconds.values()) - min(seconds.values()) <= _TOGETHER:
+        return None
+    lengths = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    return f"{track}: its stems differ in length ({lengths}); not used as a pair"
 
 
-def decoded(path: Path, sample_rate: int, cache: Path) -> Stem:
-    """A recording at `sample_rate`, from the cache or decoded into it."""
-    stat = path.stat()
-    identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{sample_rate}"
-    entry = cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
-    if not entry.exists():
-        wave_CT, _ = audio.read(path, sample_rate)
-        with replacing(entry) as part, part.open("wb") as file:
-            np.save(file, wave_CT.astype(np.float16), allow_pickle=False)
-    wave_CT = np.load(entry, mmap_mode="r", allow_pickle=False)
-    return Stem(entry, wave_CT.shape[1])
+def activity(wave_CT: np.ndarray) -> np.ndarray:
+    """Which blocks of a recording are not silent: bool (N,)."""
+    length = wave_CT.shape[1]
+    starts_N = np.arange(0, length, ACTIVITY_BLOCK)
+    power_CN = np.add.reduceat(np.square(wave_CT, dtype=np.float32), starts_N, axis=1)
+    count_N = np.minimum(ACTIVITY_BLOCK, length - starts_N)
+    return power_CN.mean(0) / count_N > QUIET**2
+
+
+class _SpoiltError(UserError):
+    """A recording cannot be used; others can."""
+
+
+def _stem(path: Path, sample_rate: int, cache: Path) -> Stem:
+    """A recording from the cache, or decoded into it."""
+    entry = _entry(path, sample_rate, cache)
+    if stem := _cached(entry):
+        return stem
+    try:
+        wave_CT = _decode(path, sample_rate)
+    except UserError as error:
+        raise _SpoiltError(str(error)) from None
+    with replacing(entry) as part, part.open("wb") as file:
+        np.save(file, wave_CT, allow_pickle=False)
+        np.save(file, activity(wave_CT), allow_pickle=False)
+    return _cached(entry)
+
+
+def _entry(path: Path, sample_rate: int, cache: Path) -> Path:
+    try:
+        stat = path.stat()
+        identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{sample_rate}"
+    except OSError:  # decoding it will say what is wrong
+        identity = str(path)
+    identity += f"|{ACTIVITY_BLOCK}"
+    return cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
+
+
+def _cached(entry: Path) -> Stem | None:
+    """What an entry holds, a wave and then its activity; None if it is not (whole)."""
+    try:
+        with entry.open("rb") as file:
+            wave_CT = np.load(entry, mmap_mode="r", allow_pickle=False)
+            file.seek(wave_CT.offset + wave_CT.nbytes)
+            return Stem(entry, wave_CT.shape[1], np.load(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _decode(path: Path, sample_rate: int) -> np.ndarray:
+    """A recording as float16 (C, T). Raises UserError if there is none to be had."""
+    wave_CT, _ = audio.read(path, sample_rate)
+    if not wave_CT.size:
+        raise UserError(f"{path}: is too short to be of use; leave it out")
+    if np.abs(wave_CT).max() > LOUDEST:
+        raise UserError(f"{path}: {TOO_LOUD}")
+    return wave_CT.astype(np.float16, order="C")  # for crops of one channel

@@ -1,0 +1,77 @@
+"""Draws spectrograms of the violins of a catalogue, side by side, playing the same notes.
+
+  python examples/violins.py --instruments=configs/instruments/large.toml \
+      --instruments_root=ROOT --out=violins.png
+
+Computed violins appear several times: each draw is another one.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from absl import app, flags
+
+from sep.data.rendering import RATE, instruments, performance, samplers
+from sep.transforms import stft
+
+_INSTRUMENTS = flags.DEFINE_string("instruments", None, "Catalogue.", required=True)
+_ROOT = flags.DEFINE_string("instruments_root", None, "Folder its paths start from.")
+_OUT = flags.DEFINE_string("out", None, "Picture to write.", required=True)
+_COUNT = flags.DEFINE_integer("count", 10, "How many violins.")
+_DRAWS = flags.DEFINE_integer("draws", 4, "How often a computed violin appears.")
+
+# G3 to E6: open and stopped strings, a slur, short notes.
+TUNE = [(0.1, 1.2, 55), (1.4, 0.9, 64), (2.3, 0.9, 71), (3.3, 0.3, 76), (3.7, 0.3, 79)]
+TUNE += [(4.1, 0.3, 83), (4.5, 1.4, 88)]
+SECONDS = 6.0
+N_FFT, HOP = 2048, 512
+
+
+def main(argv: list[str]) -> None:
+    """Plays, transforms, draws."""
+    if len(argv) > 1:
+        raise app.UsageError(f"{argv[1]}: takes flags only")
+    listed = Path(_INSTRUMENTS.value)
+    root = Path(_ROOT.value or listed.parent)
+    violins = []
+    for violin in instruments.catalogue(listed, root)["violin"]:
+        violins += [violin] * (_DRAWS.value if violin.model else 1)
+    sampled = [v for v in violins if not v.model][: _COUNT.value - _DRAWS.value]
+    violins = (sampled + [v for v in violins if v.model])[: _COUNT.value]
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        2, -(-len(violins) // 2), figsize=(15, 6.5), sharex=True, sharey=True
+    )
+    window = np.hanning(N_FFT).astype(np.float32)
+    for number, (axis, violin) in enumerate(zip(axes.flat, violins, strict=False)):
+        rng = np.random.default_rng(7)
+        played = performance.at_violin(rng, performance.note_array(TUNE), SECONDS, 0.0)
+        rng = np.random.default_rng(number)
+        wave_T = samplers.play(violin, rng, played, SECONDS).mean(1)
+        spectrum_NF = np.abs(stft(wave_T, window=window, hop_length=HOP))
+        level_NF = 20 * np.log10(spectrum_NF / spectrum_NF.max() + 1e-5)
+        axis.imshow(
+            level_NF.T,
+            origin="lower",
+            aspect="auto",
+            vmin=-75,
+            vmax=0,
+            cmap="magma",
+            extent=(0, SECONDS, 0, RATE / 2000),
+        )
+        axis.set_title(violin.name, fontsize=10)
+        axis.set_ylim(0, 10)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("kHz")
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    figure.tight_layout()
+    figure.savefig(_OUT.value, dpi=80)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,55 @@
+"""Files that nobody should learn from, as they come up in real folders."""
+
+import os
+
+import numpy as np
+import soundfile
+
+
+def noise(length=8000, channels=1, seed=0):
+    """White noise (T, C), not clipped."""
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, (length, channels))
+
+
+def save(path, wave_TC, rate=8000, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(os.fsencode(path), wave_TC, rate, **options)
+    return path
+
+
+def truncated(path):
+    whole = save(path, noise(60_000)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def not_numbers(path):
+    wave_TC = noise()
+    wave_TC[4321] = np.nan
+    save(path, wave_TC, subtype="FLOAT")
+
+
+def huge(path):
+    save(path, 1e6 * noise(), subtype="FLOAT")
+
+
+# name: (how it is made, what the message says of it)
+SPOILT = {
+    "truncated.flac": (truncated, "cannot be read as sound"),
+    "nothing.wav": (lambda path: path.write_bytes(b""), "is empty"),
+    "text.wav": (lambda path: path.write_text("no sound " * 99), "cannot be read as sound"),
+    "nan.wav": (not_numbers, "not finite numbers"),
+    "hertz.wav": (lambda path: save(path, noise(), 1), "header says 1 Hz"),
+    "link.wav": (lambda path: path.symlink_to("nowhere.wav"), "is a link to nothing"),
+    "folder.wav": (lambda path: path.mkdir(), "is a folder, not a sound file"),
+    "huge.wav": (huge, "beyond full scale"),
+    "header.wav": (lambda path: save(path, noise(0)), "has no samples"),
+}
+UNUSUAL = ("Für Elise, 音楽.wav", f"{'long ' * 39}x.flac", "a.b.c.ogg", "-x %s {y}.wav")
+
+
+def add_spoilt(folder):
+    """One of each kind in a folder; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (make, _) in SPOILT.items():
+        make(folder / name)
+    return [folder / name for name in SPOILT]

@@ -1,0 +1,146 @@
+"""Impulse responses: read in one form, and simulated the same way every time."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+
+from sep.data import rooms
+from sep.errors import UserError
+
+RATE = 16000
+
+
+def response(delay, rt60, rate=RATE, seconds=1.0, gain=0.4, seed=0):
+    """Direct sound at `delay` seconds, then noise that decays by 60 dB in `rt60`."""
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(seed).standard_normal(len(time)).clip(-2, 2)
+    tail = 0.1 * noise * 10 ** (-3 * (time - delay) / rt60) * (time > delay)
+    tail[round(delay * rate)] = -1.0
+    return gain * tail
+
+
+def test_folders_of_any_rate_channels_and_depth(tmp_path):
+    (tmp_path / "halls").mkdir()
+    mono, wide = response(0.05, 0.5), response(0.02, 0.8, rate=48000)
+    soundfile.write(tmp_path / "a.wav", mono, RATE, "FLOAT")
+    soundfile.write(tmp_path / "halls/b.flac", np.stack([wide, 0 * wide], 1), 48000)
+    rooms_RL = rooms.load(tmp_path, RATE, 0.7)
+    assert rooms_RL.shape == (2, 11200) and rooms_RL.dtype == np.float32
+    assert (rooms_RL[:, 0] == 1).all() and np.isfinite(rooms_RL).all()
+    expected = -mono[800 : 800 + 9000] / 0.4
+    np.testing.assert_allclose(rooms_RL[0, :9000], expected, atol=1e-6)
+    assert np.abs(rooms_RL[:, -8:]).max() < 1e-6  # faded out
+
+
+def test_no_folder_no_rooms(tmp_path):
+    assert rooms.load(tmp_path / "none", RATE, 0.5).shape == (0, 8000)
+    assert rooms.load(tmp_path, RATE, 0.5).shape == (0, 8000)
+
+
+def test_short_responses_are_padded():
+    prepared = rooms.prepare(response(0.01, 0.2, seconds=0.3), RATE, RATE)
+    assert prepared.shape == (RATE,) and not prepared[round(0.29 * RATE) :].any()
+
+
+def test_an_early_direct_sound_counts_though_an_echo_is_louder():
+    wave = np.zeros(1000)
+    wave[100], wave[400] = 0.5, -1.0
+    prepared = rooms.prepare(wave, RATE, 1000)
+    assert prepared[0] == 1 and prepared[300] == -2
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 9999))
+def test_any_length_starts_with_gain_one(size, length, seed):
+    wave = np.random.default_rng(seed).standard_normal(size)
+    prepared = rooms.prepare(wave, RATE, length)
+    assert prepared.shape == (length,)
+    assert prepared[0] == 1 and np.isfinite(prepared).all()
+
+
+def nothing(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("no sound")
+
+
+def silence(path):
+    soundfile.write(path, np.zeros(100), RATE)
+
+
+def not_numbers(path):
+    soundfile.write(path, np.full(100, np.nan), RATE, "FLOAT")
+
+
+@pytest.mark.parametrize("spoil", [nothing, text, silence, not_numbers])
+def test_a_spoilt_file_is_named(tmp_path, spoil):
+    soundfile.write(tmp_path / "good.wav", response(0, 0.3), RATE)
+    spoil(tmp_path / "spoilt.wav")
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / "spoilt.wav"))) as error:
+        rooms.load(tmp_path, RATE, 0.5)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rt60", [0.3, 0.7, 1.5])
+def test_reverberation_times(rt60):
+    wave = response(0, rt60, seconds=2 * rt60)[1:]
+    assert abs(rooms.reverberation_time(wave, RATE) - rt60) < 0.1 * rt60
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6))
+def test_players_and_microphones_stay_inside(seed):
+    rng = np.random.default_rng(seed)
+    size = rooms.draw_size(rng)
+    assert 10 < size.prod() < 13000 and size.min() >= 2.2
+    absorption = rooms.draw_absorption(rng, size)
+    assert absorption.min() >= 0.02 and absorption.max() <= 0.9
+    for place in rooms.draw_places(rng, size):
+        assert (place >= 0.3).all() and (place <= size - 0.3).all()
+
+
+def test_simulated_rooms_differ_widely_and_come_again():
+    pytest.importorskip("pyroomacoustics")
+    waves = [rooms.simulate(np.random.default_rng([0, n]), RATE) for n in (0, 2, 4)]
+    times = [rooms.reverberation_time(wave, RATE) for wave in waves]
+    assert min(times) < 0.4 and max(times) > 1.2 and max(times) < 3.5
+    again = rooms.simulate(np.random.default_rng([0, 2]), RATE)
+    np.testing.assert_array_equal(again, waves[1])
+    for wave in waves:
+        assert wave.dtype == np.float32 and np.abs(wave).max() == 1
+        assert rooms.prepare(wave, RATE, RATE)[0] == 1
+
+
+def test_the_command_makes_the_same_rooms_and_goes_on(tmp_path):
+    pytest.importorskip("pyroomacoustics")
+
+    def call(*args):
+        command = [sys.executable, "-m", "sep.data", "rooms", f"--out={tmp_path}/r"]
+        command += ["--sample_rate=8000", "--jobs=1", *args]
+        return subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+    done = call("--count=2")
+    assert done.returncode == 0, done.stderr
+    made = (tmp_path / "r/000.flac").read_bytes()
+    manifest = json.loads((tmp_path / "r/manifest.json").read_text())
+    assert manifest["rooms"][0]["sha256"] == hashlib.sha256(made).hexdigest()
+    (tmp_path / "r/000.flac").unlink()
+    kept = (tmp_path / "r/001.flac").stat().st_mtime_ns
+    assert call("--count=1").returncode == 0
+    assert (tmp_path / "r/000.flac").read_bytes() == made
+    assert (tmp_path / "r/001.flac").stat().st_mtime_ns == kept
+    assert json.loads((tmp_path / "r/manifest.json").read_text()) == manifest
+    other = call("--count=2", "--seed=1")
+    assert other.returncode == 1 and "another seed" in other.stderr
+    assert len(other.stderr.splitlines()) == 1
+    assert rooms.load(tmp_path / "r", 8000, 0.5).shape == (2, 4000)
