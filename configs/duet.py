@@ -10,8 +10,13 @@ from sep import config
 
 
 def get_config():
-    """The base, for longer."""
+    """The base, for longer, with the augmentation that there was when it was trained."""
     settings = config.get_config()
+    data = settings.data
+    data.aligned = data.room = data.band_limit = data.clip = 0.0
+    for timbre in data.timbre.values():
+        for name in timbre:
+            timbre[name] = 1.0 if name == "pitch_semitones" else 0.0
     settings.train.steps = 2500
     settings.train.ema_decay = 0.998
     return settings

@@ -195,8 +195,8 @@ def test_maps_that_cannot_be_mended_are_refused(tmp_path, text):
 # Mending
 
 
-def sound(cents=0.0, level=-35.0):
-    return Sound(60, cents, 1.0, level)
+def sound(cents=0.0, level=-35.0, onset=0.0):
+    return Sound(60, cents, 1.0, level, onset)
 
 
 def test_faulty_regions_go_and_neighbours_take_over(tmp_path):

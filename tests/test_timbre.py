@@ -78,9 +78,9 @@ def test_a_level_envelope_and_no_shift_have_nothing_to_move():
 
 def test_what_lies_under_the_lowest_note_is_no_formant():
     power = np.full(filters.GRID + 1, 1e-9, np.float32)
-    power[HZ > 400] = 1.0
-    gain_db = np.asarray(timbre.formant_shift(power, 0.3, RATE))
-    assert np.abs(gain_db[between(450, 10000)]).max() < 1.0
+    power[HZ > 1500] = 1.0
+    gain_db = np.asarray(timbre.formant_shift(power, 0.4, RATE))
+    assert np.abs(gain_db[between(1550, 10000)]).max() < 1.0
 
 
 @pytest.mark.parametrize("hz", [440.0, 3000.0])
@@ -115,7 +115,7 @@ def test_a_detuned_copy_meets_its_original_in_the_middle():
     click[:, 2000] = 1.0
     beating = np.asarray(timbre.detune(keys(1)[0], click, 50.0))
     assert np.abs(beating).argmax() == 2000
-    assert not beating[:, :1990].any()
+    assert not np.delete(beating, range(1990, 2011), axis=1).any()
     np.testing.assert_array_equal(beating[0], beating[1])
 
 

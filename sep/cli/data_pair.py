@@ -5,9 +5,9 @@
 The split names the recordings for training, validation and test; one that is in two of
 them is refused. OUT/train/{source}/ gets the first as stems to train on, OUT/valid/ and
 OUT/test/ the others as tracks for evaluate.py: <track>/{mixture,piano,violin}.flac, 44.1
-kHz stereo. From each source come the passages with the fewest pauses, spread evenly over its
-recordings; each is mixed at every level of --levels_db, the last source so much louder.
-OUT/manifest.json has every file with its hash; the same recordings make the same files.
+kHz stereo. From each source come the passages with the fewest pauses, spread evenly over
+its recordings; each is mixed at every level of --levels_db, the last source so much louder.
+OUT/manifest.json has every file with its hash: the same recordings make the same files.
 """
 
 import hashlib
