@@ -23,20 +23,10 @@ from sep.data import mixing, pipeline
 from sep.data.stems import Stems
 from sep.errors import UserError
 from sep.files import replacing
-from sep.inference import Plan
 from sep.losses import LOSSES
 from sep.metrics import si_sdr
 from sep.separator import build, lookup, output_names
 
-# Settings of `data` that are shares of one, and those that must not be negative.
-_SHARES = (
-    *("aligned", "polarity", "absent", "band_limit", "room", "shared"),
-    *("swap", "pan", "width", "noise", "clip"),
-)
-_STRENGTHS = (
-    *("workers", "room_seconds", "gain_db", "level_db", "equaliser_db"),
-    *("band_limit_hz", "clip_db"),
-)
 METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
 
 
@@ -47,57 +37,6 @@ class State(NamedTuple):
     params: dict
     opt_state: optax.OptState
     ema: dict  # moving average of params: what is validated and released
-
-
-def check(config: dict) -> None:
-    """Tries a config without computing anything.
-
-    Raises:
-      UserError: a name in it is unknown, or its numbers do not fit together.
-    """
-    lookup(LOSSES, "loss", config["train"]["loss"])
-    output_names(config["model"])
-    check_data(config)
-    Plan.from_config(config)
-    separator = build(config["model"])
-    crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
-    mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)
-    try:
-        jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)
-        make_optimiser(config["train"])
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"this config does not work: {reason}") from None
-    counts = {
-        "data": ("batch_size",),
-        "train": ("steps", "eval_every", "eval_crops"),
-    }
-    for part, names in counts.items():
-        for name in names:
-            if config[part][name] < 1:
-                raise UserError(f"--config.{part}.{name} must be at least 1")
-
-
-def check_data(config: dict) -> None:
-    """The part of `check` about crops and augmentation."""
-    data, rate = config["data"], config["model"]["sample_rate"]
-    for name, seconds in (
-        ("data.crop_seconds", data["crop_seconds"]),
-        ("train.eval_seconds", config["train"]["eval_seconds"]),
-    ):
-        if not round(seconds * rate) >= 2:
-            raise UserError(f"{name} must be longer: crops have 2 samples or more")
-    if data["channels"] not in (1, 2):
-        raise UserError("data.channels must be 1 or 2")
-    for name in _SHARES:
-        if not 0 <= data[name] <= 1:
-            raise UserError(f"data.{name} is a chance or share, from 0 to 1")
-    strengths = {f"data.{name}": data[name] for name in _STRENGTHS}
-    for source, timbre in data["timbre"].items():
-        strengths |= {f"data.timbre.{source}.{k}": value for k, value in timbre.items()}
-    for name, value in strengths.items():
-        if not 0 <= value < math.inf:
-            raise UserError(f"{name} must be 0 (off) or more")
 
 
 def make_optimiser(train) -> optax.GradientTransformation:

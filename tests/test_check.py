@@ -213,6 +213,14 @@ LAYOUTS = {
     "train/piano/a/b.mp3 valid/piano/c.wav train/x/piano.wav train/x/harp.wav "
     "valid/y/harp.wav valid/y/piano.wav": "harp piano",
     "train/piano/1.wav valid/piano/1.wav train/harp/1.wav": "harp piano",  # one is missing
+    # Solos beside tracks that are called alike in both splits.
+    "train/tuba/1.wav train/tuba/2.wav "
+    + " ".join(
+        f"{split}/{n}-x/{name}.wav"
+        for split in ("train", "valid")
+        for n in range(3)
+        for name in ("harp", "tuba", "mixture")
+    ): "harp tuba",
     "train/piano/001.wav train/harp/001.wav": "harp piano",  # and here a split
 }
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 
 from sep.data.rendering import (
     arrangement,
+    etudes,
     instruments,
     midi,
     performance,
@@ -273,10 +274,17 @@ def test_a_passage_without_one_part_is_refused(orchestra):
     melody = performance.note_array([(0, 1, 70)])
     piano = performance.note_array([(100, 1, 50)])
     catalogue = instruments.catalogue(orchestra, orchestra.parent)
-    with pytest.raises(UserError, match="nothing to play"):
-        pieces.render(
-            np.random.default_rng(0), (melody, piano), catalogue, (), options(start=0.0)
-        )
+    for parts in ((melody, piano), (melody[:0], piano), (melody, piano[:0])):
+        for start in (0.0, None):
+            with pytest.raises(UserError, match="nothing to play"):
+                rng = np.random.default_rng(0)
+                pieces.render(rng, parts, catalogue, (), options(start=start))
+
+
+def test_both_play_in_short_composed_pieces():
+    for seed in range(50):
+        parts = etudes.duet(np.random.default_rng(seed), 4.0)
+        assert all(map(len, parts))
 
 
 @pytest.mark.parametrize(

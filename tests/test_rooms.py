@@ -129,8 +129,11 @@ def test_the_command_makes_the_same_rooms_and_goes_on(tmp_path):
         command += ["--sample_rate=8000", "--jobs=1", *args]
         return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
+    assert call("--count=1", "--seed=1", f"--out={tmp_path}/other").returncode == 0
     done = call("--count=2")
     assert done.returncode == 0, done.stderr
+    files = [tmp_path / name for name in ("other/000.flac", "r/000.flac", "r/001.flac")]
+    assert len({path.read_bytes() for path in files}) == 3
     made = (tmp_path / "r/000.flac").read_bytes()
     manifest = json.loads((tmp_path / "r/manifest.json").read_text())
     assert manifest["rooms"][0]["sha256"] == hashlib.sha256(made).hexdigest()

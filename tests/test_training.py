@@ -10,13 +10,14 @@ from test_mixing import SWITCHES, TIMBRES
 from test_separator import PAIRS, small_model
 
 from sep.checkpoints import load_model
+from sep.checks import check
 from sep.config import get_config
 from sep.data.stems import Stem, Stems, activity
 from sep.errors import UserError
 from sep.losses import snr
 from sep.metrics import usdr
 from sep.separator import build
-from sep.training import check, fit, init_state, make_optimiser, make_train_step, truncate
+from sep.training import fit, init_state, make_optimiser, make_train_step, truncate
 
 RATE = 44100
 NAMES = ("piano", "violin")

@@ -220,7 +220,7 @@ def render_one(settings: Settings, piece: Piece) -> str | None:
     rng = np.random.default_rng([settings.seed, piece.number])
     seconds = settings.options.seconds
     try:
-        parts = scores.read(piece.score) if piece.score else etudes.compose(rng, seconds)
+        parts = scores.read(piece.score) if piece.score else etudes.duet(rng, seconds)
         rooms_RL = rooms_in(settings.rooms) if settings.rooms else ()
         stems = pieces.render(rng, parts, settings.catalogue, rooms_RL, settings.options)
     except UserError as error:

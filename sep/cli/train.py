@@ -67,9 +67,10 @@ def main(argv: list[str]) -> None:
     # Slow imports, after the flags have been checked.
     import jax
 
+    from sep.checks import check
     from sep.data import folders, rooms, stems
     from sep.separator import output_names
-    from sep.training import check, fit
+    from sep.training import fit
 
     check(settings)  # before any sound is read
     model, data, place = settings["model"], settings["data"], Path(_DATA.value)

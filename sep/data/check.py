@@ -87,8 +87,9 @@ def clipped_runs(wave_CT: np.ndarray) -> int:
 def sources_of(data: Path) -> list[str]:
     """The names of the sources in a data set, by how folders and files are called.
 
-    A folder that several splits have is a source; so are names that several of the other
-    folders (tracks) have a file of. What is left and has sound is a source, too.
+    A folder that several splits have is a source, unless its files bear the same names as
+    those of many others: it is a track. So are names that several of the other folders
+    have a file of. What is left and has sound is a source, too.
 
     Raises:
       UserError: nothing of this kind is found.
@@ -100,13 +101,21 @@ def sources_of(data: Path) -> list[str]:
         for place in folders.listed(data / split)
         if os.path.isdir(place) and folders.sounds_in(place)
     ]
-    splits_with = Counter(place.name for place in places)
-    sources = {name for name, count in splits_with.items() if count > 1}
-    names = {
+    files = {
         place: {path.stem for path in folders.listed(place) if folders.is_sound(path)}
         for place in places
-        if place.name not in sources
     }
+    folders_with = defaultdict(set)
+    for place, inside in files.items():
+        for name in inside:
+            folders_with[name].add(place.name)
+    splits_with = Counter(
+        place.name
+        for place, inside in files.items()
+        if not inside or any(len(folders_with[name]) < 3 for name in inside)
+    )
+    sources = {name for name, count in splits_with.items() if count > 1}
+    names = {place: inside for place, inside in files.items() if place.name not in sources}
     tracks_with = Counter(name for inside in names.values() for name in inside)
     sources |= {
         name

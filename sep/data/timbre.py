@@ -88,9 +88,9 @@ def formant_shift(power_G: Array, octaves: Array, rate: float) -> Array:
     peak_G = power_G >= 0.9 * local_G
     envelope_K = (near_KG @ (power_G * peak_G)) / (near_KG @ peak_G + 1e-9)
     envelope_K = 10 * jnp.log10(envelope_K + 1e-20)
-    # Under the lowest note nothing tells of the body: the envelope is level there.
-    heard_K = envelope_K > envelope_K.max() - _RANGE_DB
-    lowest = jnp.argmax(heard_K)
+    # Under the lowest note nothing tells of the body: the envelope is level there, as it
+    # is a little above where that note rises from the noise.
+    lowest = jnp.argmax(envelope_K > envelope_K.max() - _RANGE_DB / 2) + _BANDS // 3
     level_K = jnp.where(np.arange(bands) < lowest, envelope_K[lowest], envelope_K)
     level_K = jnp.maximum(level_K, level_K.max() - _RANGE_DB)
     moved_K = jnp.interp(np.arange(bands) - octaves * _BANDS, np.arange(bands), level_K)

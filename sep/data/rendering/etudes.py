@@ -23,6 +23,15 @@ _FASTEST = 0.075  # seconds a note
 _SHORTEST = 0.03  # what is left of a note cut off at the end
 
 
+def duet(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `compose`, and both play in it, unless it is too short for that."""
+    for _ in range(20):
+        parts = compose(rng, seconds)
+        if all(map(len, parts)):
+            break
+    return parts
+
+
 def compose(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """A duet of this length: the violin's and the piano's notes (NOTE), in seconds.
 

@@ -80,6 +80,8 @@ def render(rng, parts, catalogue, rooms_RL: np.ndarray, options: Options):
 
 def arranged(rng, parts, options: Options) -> list[np.ndarray]:
     """A passage of a score, perhaps in another form, in human time."""
+    if not all(map(len, parts)):
+        raise UserError("violin or piano has nothing to play")
     varied, tempo = rng.random() < options.variety, 1.0
     start = options.start
     if start is None:
