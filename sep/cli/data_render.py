@@ -225,6 +225,8 @@ def render_one(settings: Settings, piece: Piece) -> str | None:
         stems = pieces.render(rng, parts, settings.catalogue, rooms_RL, settings.options)
     except UserError as error:
         return f"{piece.name}: {error}"
+    except Exception as error:  # a strange score must not end a night's rendering
+        return f"{piece.name}: unexpected {type(error).__name__}: {error}"
     folder = settings.out / piece.name
     facts = {}
     for source, stem in stems.items():
