@@ -1,7 +1,7 @@
 """Draws spectrograms of the violins of a catalogue, side by side, playing the same notes.
 
   python examples/violins.py --instruments=configs/instruments/large.toml \
-      --instruments_root=ROOT --out=violins.png
+      --instruments_root=ROOT --out=violins.jpg
 
 Computed violins appear several times: each draw is another one.
 """
