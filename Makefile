@@ -30,7 +30,7 @@ format: .venv/.stamp ## mend what lint can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-data: .venv/.stamp-render ## instruments, rooms and duets to train on, into data/
+data: .venv/.stamp ## instruments, rooms and duets to train on, into data/
 	.venv/bin/python examples/public_data.py $(DATA_FLAGS)
 
 bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
@@ -49,14 +49,10 @@ define venv
 $(PYTHON) -m venv $(@D)
 endef
 
+# TinySoundFont asks for a package that plays through loudspeakers; rendering does not.
 .venv/.stamp: setup.cfg constraints.txt
 	$(venv)
 	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
-	@touch $@
-
-# TinySoundFont asks for a package that plays through loudspeakers; rendering does not.
-.venv/.stamp-render: .venv/.stamp
-	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,render]'
 	.venv/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps tinysoundfont
 	@touch $@
 

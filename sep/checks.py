@@ -28,6 +28,8 @@ def check(config: dict) -> None:
     Raises:
       UserError: a name in it is unknown, or its numbers do not fit together.
     """
+    if config["seed"] < 0:
+        raise UserError("--config.seed must be at least 0")
     lookup(LOSSES, "loss", config["train"]["loss"])
     output_names(config["model"])
     check_data(config)

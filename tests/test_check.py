@@ -278,6 +278,16 @@ def test_the_command_says_what_is_wrong_and_leaves_its_status(data):
     assert last.startswith(f"training would fail: {data}/valid: no such folder")
 
 
+def test_rooms_that_training_would_refuse_are_an_error(data):
+    save(data / "rooms" / "a.wav", np.ones((1, 1)))
+    assert call(data, "check", str(data)).returncode == 0
+    save(data / "rooms" / "silent.wav", np.zeros((9, 1)))
+    done = call(data, "check", str(data))
+    assert done.returncode == 1
+    assert "training would fail" in done.stdout.splitlines()[-1]
+    assert "silent.wav: is silent" in done.stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize("args", [(), ("chekc",), ("--strict",)])
 def test_without_a_subcommand_all_are_listed(capsys, args):
     with pytest.raises(SystemExit) as left:

@@ -194,6 +194,12 @@ def test_maps_that_cannot_be_mended_are_refused(tmp_path, text):
         regions.read(tmp_path / "a.sfz")
 
 
+def test_a_map_that_is_not_there_is_named(tmp_path):
+    sfz = pytest.importorskip("sep.data.rendering.sfz")
+    with pytest.raises(UserError, match="no such SFZ map"):
+        sfz.load(tmp_path / "nowhere" / "a.sfz")
+
+
 # Mending
 
 

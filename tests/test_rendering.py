@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -143,6 +144,7 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
         name: score(tmp_path / f"{i}.musicxml", composer=name)
         for i, name in enumerate(
             ["Robert Schumann", "Schumann, Robert", "Clara Schumann", "Gabriel Fauré", ""]
+            + ["G. FAURE\u0301", "Faur&#233;"]
         )
     }
     splits = {name: scores.split_of(path) for name, path in by.items()}
@@ -150,7 +152,20 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
         "Robert Schumann",
         "Schumann, Robert",
         "Gabriel Fauré",
+        "G. FAURE\u0301",
+        "Faur&#233;",
     ]
+
+
+def test_scores_spoilt_or_strangely_named_have_a_split(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mxl")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.xml", np.random.default_rng(0).bytes(9000).hex())
+    data = bytearray(path.read_bytes())
+    data[40:400] = bytes(360)
+    path.write_bytes(data)
+    assert scores.composer(path) == ""
+    assert scores.split_of(path) in ("train", "valid")
 
 
 NOTES = st.lists(
@@ -292,6 +307,9 @@ def test_both_play_in_short_composed_pieces():
     [
         ("not toml", "not a TOML file"),
         ("[[piano]]\nname='a'\nlicence='b'\nmodel='bowed_string'", "has no [[violin]]"),
+        ("violin = 3", "write [[violin]]"),
+        ("[violin]\nname='a'", "write [[violin]]"),
+        ("[[violin]]\nname='a'\nlicence='b'\nmodel='c'\nkind='d'", "kind is no setting"),
         ("[[flute]]\nname='a'", "[[flute]] is none of piano, violin"),
         ("[[violin]]\nname='a'\npath='b.sfz'", "has no licence"),
         ("[[violin]]\nname='a'\nlicence='b'\npath='b.sfz'", "b.sfz is missing"),
@@ -309,7 +327,7 @@ def test_both_play_in_short_composed_pieces():
 )
 def test_a_wrong_catalogue_is_told_in_one_line(tmp_path, text, complaint):
     path = tmp_path / "wrong.toml"
-    if "[[violin]]" in text:
+    if "violin" in text:
         text += "\n[[piano]]\nname='p'\nlicence='b'\nmodel='bowed_string'"
     path.write_text(text)
     with pytest.raises(UserError) as error:
@@ -383,6 +401,36 @@ def test_the_command_renders_resumes_and_repeats_itself(orchestra, tmp_path):
     status, _, err = finished(command(*shared, "--out", first, "--seed=4"))
     assert status == 1
     assert "other instruments, seed or settings" in err
+    for folder in pieces_made:  # what is gone is made again, and nothing else
+        (folder / "mixture.flac").unlink()
+    status, _, err = finished(command(*shared, "--out", first, "--nomixture"))
+    assert (status, len(list(first.glob("*/mixture.flac")))) == (0, 0), err
+    status, _, err = finished(command(*shared, "--out", first))
+    assert status == 0, err
+    assert contents(first) == whole
+    (tmp_path / "spoilt.mxl").unlink()  # another plan
+    status, _, err = finished(command(*shared, "--out", first))
+    assert status == 1
+    assert "is of another set" in err
+
+
+def test_processes_end_with_a_command_that_is_killed(orchestra, tmp_path):
+    line = ["--instruments", orchestra, "--out", tmp_path, "--seconds=3", "--jobs=2"]
+    killed = command(*line, "--pieces=50", start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/manifest.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    try:
+        while time.monotonic() < deadline:
+            os.killpg(killed.pid, 0)  # fails once all are gone
+            time.sleep(0.05)
+        os.killpg(killed.pid, signal.SIGKILL)
+        pytest.fail("processes are left")
+    except ProcessLookupError:
+        pass
+    killed.communicate()
 
 
 @pytest.mark.parametrize(
@@ -391,6 +439,7 @@ def test_the_command_renders_resumes_and_repeats_itself(orchestra, tmp_path):
         (["--scores=/nowhere"], "/nowhere: no such score"),
         (["--instruments=/nowhere.toml"], "/nowhere.toml: no catalogue"),
         (["--pieces=0"], "at least 1"),
+        (["--seed=-1"], "seed"),
         (["--rooms=/nowhere"], "/nowhere: no such folder"),
     ],
 )

@@ -45,6 +45,11 @@ def test_no_folder_no_rooms(tmp_path):
     assert rooms.load(tmp_path, RATE, 0.5).shape == (0, 8000)
 
 
+def test_no_seconds_no_rooms(tmp_path):
+    soundfile.write(tmp_path / "a.wav", response(0.01, 0.3), RATE)
+    assert rooms.load(tmp_path, RATE, 0.0).shape == (0, 0)
+
+
 def test_short_responses_are_padded():
     prepared = rooms.prepare(response(0.01, 0.2, seconds=0.3), RATE, RATE)
     assert prepared.shape == (RATE,) and not prepared[round(0.29 * RATE) :].any()

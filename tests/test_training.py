@@ -162,3 +162,8 @@ def test_settings_out_of_range_are_named(part, name, value):
     config[part][name] = value
     with pytest.raises(UserError, match=name):
         check(config)
+
+
+def test_seeds_are_not_negative():
+    with pytest.raises(UserError, match="seed must be at least 0"):
+        check(small_config(2) | {"seed": -1})

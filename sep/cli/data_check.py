@@ -4,8 +4,9 @@
   python -m sep.data check DATA --sources=piano,violin --strict
 
 DATA holds train/ and valid/ (and test/), each with {source}/* (solos, mixed at random)
-or {track}/{source}.* (recordings that belong together), or both. Every file is read from
-end to end; nothing is written. The status is 0 if training could begin.
+or {track}/{source}.* (recordings that belong together), or both; and rooms/, if wanted,
+with impulse responses. Every file is read from end to end; nothing is written. The status
+is 0 if training could begin.
 
 An error keeps training from it. A warning is of what training would leave out or of what
 makes scores mislead, such as the same sound in train/ and valid/.
@@ -44,19 +45,24 @@ def main(argv: list[str]) -> int:
 
     from tqdm import tqdm
 
-    from sep.data import check, folders
+    from sep.data import check, folders, rooms
 
     data = Path(argv[1])
     if not os.path.isdir(data):
         raise UserError(f"{data}: no such folder")
     sources = _SOURCES.value or check.sources_of(data)
     indices, missing = {}, []
-    for split in check.SPLITS:
+    for split in folders.SPLITS:
         try:
             if split in check.NEEDED or (data / split).exists():
                 indices[split] = folders.index_of(data / split, sources)
         except UserError as error:
             missing.append(str(error))
+    settings = get_config()
+    try:
+        rooms.load(data / "rooms", settings.model.sample_rate, settings.data.room_seconds)
+    except UserError as error:
+        missing.append(str(error))
     paths = dict.fromkeys(
         path for index in indices.values() for name in sources for path in index.files(name)
     )

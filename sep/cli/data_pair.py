@@ -22,6 +22,7 @@ from tqdm import tqdm
 import sep
 from sep import audio, cli
 from sep.data import duets
+from sep.data.folders import SPLITS
 from sep.errors import UserError
 from sep.files import replacing
 
@@ -35,7 +36,6 @@ _SECONDS = flags.DEFINE_float("seconds", 10.0, "Length of a passage.", 1.0)
 _LEVELS = flags.DEFINE_list("levels_db", ["0", "5", "-5"], "Levels of the last source.")
 
 RATE = 44100
-SPLITS = ("train", "valid", "test")
 
 
 def run() -> None:
@@ -52,6 +52,7 @@ def main(argv: list[str]) -> None:
         raise UserError("--levels_db wants numbers, as in 0,5,-5") from None
     splits = read_split(Path(_SPLIT.value), Path(_RECORDINGS.value))
     out, entries = Path(_OUT.value), []
+    before = files_of(out / "manifest.json")
     for split, recordings in splits.items():
         found = [(source, path) for source, paths in recordings.items() for path in paths]
         waves = {
@@ -64,6 +65,12 @@ def main(argv: list[str]) -> None:
                 entries.append(write(place, out, sixteen_bit(waves[path])))
         else:
             entries += write_tracks(out, split, recordings, waves, levels)
+    written = {entry["file"] for entry in entries}
+    if left := sorted(name for name in before - written if (out / name).exists()):
+        raise UserError(
+            f"{out / left[0]}: is left from another set ({len(left)} files are); delete "
+            "them, or choose another --out"
+        )
     text = json.dumps({"version": sep.__version__, "files": entries}, indent=1)
     with replacing(out / "manifest.json") as part:
         part.write_text(text + "\n")
@@ -71,11 +78,22 @@ def main(argv: list[str]) -> None:
     print(f"{len(entries)} files in {out}, together sha256 {digest[:16]}")
 
 
+def files_of(manifest: Path) -> set[str]:
+    """What a set had when it was made before."""
+    try:
+        return {entry["file"] for entry in json.loads(manifest.read_text())["files"]}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{manifest}: is no list of files; choose another --out") from None
+
+
 def read_split(path: Path, root: Path) -> dict[str, dict[str, list[Path]]]:
     """Recordings by split and source.
 
     Raises:
-      UserError: the file is wrong, or a recording is missing or in two splits.
+      UserError: the file is wrong, or a recording is missing or in two splits, or would
+        take the place of another.
     """
     try:
         tables = tomllib.loads(path.read_text())
@@ -83,11 +101,20 @@ def read_split(path: Path, root: Path) -> dict[str, dict[str, list[Path]]]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
-    if not tables or (unknown := tables.keys() - set(SPLITS)):
-        raise UserError(f"{path}: wants tables {', '.join(SPLITS)}, not {min(unknown)}")
+    known = ", ".join(f"[{split}]" for split in SPLITS)
+    if unknown := tables.keys() - set(SPLITS):
+        raise UserError(f"{path}: {min(unknown)} is none of {known}")
+    if not tables:
+        raise UserError(f"{path}: is empty; it needs some of {known}")
     splits, split_of = {}, {}
     for split, recordings in tables.items():
+        if not isinstance(recordings, dict):
+            raise UserError(f"{path}: {split} is no table; write [{split}]")
         for source, names in recordings.items():
+            if not isinstance(names, list):
+                raise UserError(f"{path}: {source} in [{split}] is no list of recordings")
+            if split == "train" and len({Path(name).stem for name in names}) < len(names):
+                raise UserError(f"{path}: {source} in [{split}] has two of the same name")
             for place in (root / name for name in names):
                 if not place.is_file():
                     raise UserError(f"{place}: no such recording; see --recordings")

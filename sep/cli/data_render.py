@@ -11,14 +11,12 @@ command makes the same files, and goes on where an interrupted one stopped.
 Scores are MusicXML or MIDI with a melody and a piano; without any, pieces are composed.
 """
 
-import concurrent.futures
 import csv
 import functools
 import hashlib
+import itertools
 import json
-import multiprocessing
 import os
-import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -30,6 +28,8 @@ from tqdm import tqdm
 
 import sep
 from sep import audio, cli
+from sep.cli import processes
+from sep.data.folders import SPLITS
 from sep.errors import UserError
 from sep.files import replacing
 
@@ -44,7 +44,7 @@ _SCORES = flags.DEFINE_list("scores", [], "Scores, or folders of them; none: com
 _SPLIT = flags.DEFINE_enum(
     "split",
     None,
-    ["train", "valid", "test"],
+    SPLITS,
     "Take only the scores of one split: test has those by held-out composers (Schubert,"
     " Robert Schumann, Fauré, Brahms), train and valid share the others by name.",
 )
@@ -61,7 +61,7 @@ _VARIETY = flags.DEFINE_float(
 )
 _LEVEL_DB = flags.DEFINE_float("level_db", 3, "Stems differ in loudness by up to this.")
 _MIXTURE = flags.DEFINE_boolean("mixture", False, "Also write the sum: a test set.")
-_SEED = flags.DEFINE_integer("seed", 0, "Another seed, other pieces.")
+_SEED = flags.DEFINE_integer("seed", 0, "Another seed, other pieces.", lower_bound=0)
 _JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "Processes that render.")
 
 MANIFEST = "manifest.json"  # of a piece; written last, it says that the piece is whole
@@ -126,7 +126,9 @@ def main(argv: list[str]) -> int:
         if not found:
             raise UserError(f"--scores: none of them is for the split {_SPLIT.value}")
     wanted = plan(found, _PIECES.value, _COMPOSED.value, _SEED.value)
-    failed = render_all(settings, [p for p in wanted if not is_made(settings, p)])
+    missing = [p for p in wanted if not is_made(settings, p)]
+    refuse_others(settings.out, wanted)
+    failed = render_all(settings, missing)
     made = [p for p in wanted if is_made(settings, p)]
     if not made:
         raise UserError(f"{settings.out}: nothing could be rendered")
@@ -139,14 +141,12 @@ def main(argv: list[str]) -> int:
 def plan(found: list[Path], count: int | None, composed: float, seed: int) -> list[Piece]:
     """The pieces of a set: scores in random order, again and again, some composed."""
     rng = np.random.default_rng(seed)
-    count = count or len(found) or 100
-    turns = [rng.permutation(len(found)) for _ in range(count // max(1, len(found)) + 1)]
-    order = iter(np.concatenate(turns))
-    wanted = []
-    for number in range(count):
-        score = None
-        if found and rng.random() >= composed:
-            score = found[next(order)]
+    order, wanted = iter(()), []
+    if found:  # one permutation after another, so that a longer set begins like a shorter
+        order = (found[i] for _ in itertools.count() for i in rng.permutation(len(found)))
+        order = itertools.chain([next(order)], order)
+    for number in range(count or len(found) or 100):
+        score = next(order) if found and rng.random() >= composed else None
         name = f"{number:05d}-{score.stem[:80] if score else 'composed'}"
         wanted.append(Piece(number, name, score))
     return wanted
@@ -167,7 +167,24 @@ def is_made(settings: Settings, piece: Piece) -> bool:
             f"{path.parent}: was rendered with other instruments, seed or settings; "
             "choose another --out, or delete it"
         )
-    return all((path.parent / f"{source}.flac").exists() for source in manifest["sources"])
+    files = [*manifest["sources"], *["mixture"] * settings.mixture]
+    return all((path.parent / f"{name}.flac").exists() for name in files)
+
+
+def refuse_others(out: Path, wanted: list[Piece]) -> None:
+    """Lest a folder have pieces of two sets: of two splits, say.
+
+    Raises:
+      UserError: it has a piece whose number is that of another one in the plan.
+    """
+    names = {f"{piece.number:05d}": piece.name for piece in wanted}
+    for path in sorted(out.glob(f"*/{MANIFEST}")):
+        found = path.parent.name
+        if names.get(found.partition("-")[0], found) != found:
+            raise UserError(
+                f"{path.parent}: is of another set (other --scores, --split, --composed "
+                "or --pieces); choose another --out, or delete it"
+            )
 
 
 def read_manifest(path: Path) -> dict:
@@ -181,36 +198,14 @@ def read_manifest(path: Path) -> dict:
 def render_all(settings: Settings, wanted: list[Piece]) -> int:
     """Renders in parallel; tells of those that cannot be, and how many they were."""
     failed = 0
-    spawn = multiprocessing.get_context("spawn")  # JAX's and soxr's threads do not fork
-    with concurrent.futures.ProcessPoolExecutor(
-        min(_JOBS.value, max(1, len(wanted))), spawn, _ignore_interrupt
-    ) as pool:
-        futures = [pool.submit(render_one, settings, piece) for piece in wanted]
-        try:
-            for future in tqdm(
-                concurrent.futures.as_completed(futures),
-                "rendering",
-                len(futures),
-                unit="piece",
-                dynamic_ncols=True,
-            ):
-                if trouble := future.result():
-                    failed += 1
-                    tqdm.write(f"skipped: {trouble}", file=sys.stderr)
-        except concurrent.futures.process.BrokenProcessPool:
-            raise UserError(
-                "a rendering process died (out of memory?); the same command goes on "
-                "where it stopped, with fewer --jobs if need be"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    calls = [(settings, piece) for piece in wanted]
+    for trouble in processes.results(
+        render_one, calls, _JOBS.value, doing="rendering", unit="piece"
+    ):
+        if trouble:
+            failed += 1
+            tqdm.write(f"skipped: {trouble}", file=sys.stderr)
     return failed
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the command; its processes finish the piece in hand."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def render_one(settings: Settings, piece: Piece) -> str | None:
@@ -244,9 +239,11 @@ def render_one(settings: Settings, piece: Piece) -> str | None:
                 for n in stem.notes
             ],
         }
+    mixture = {}
     if settings.mixture:  # the files sum exactly
-        mixture_CT = sum(stem.wave_CT for stem in stems.values())
-        audio.write(folder / "mixture.flac", mixture_CT, RATE)
+        path = folder / "mixture.flac"
+        audio.write(path, sum(stem.wave_CT for stem in stems.values()), RATE)
+        mixture = {"mixture_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     manifest = {
         "piece": piece.name,
         "seed": settings.seed,
@@ -254,7 +251,7 @@ def render_one(settings: Settings, piece: Piece) -> str | None:
         "settings": settings.identity,
         "version": sep.__version__,
         "sources": facts,
-    }
+    } | mixture
     with replacing(folder / MANIFEST) as part:
         part.write_text(json.dumps(manifest) + "\n")
     return None
@@ -277,7 +274,10 @@ def collect(out: Path, made: list[Piece]) -> list[dict]:
         for source, facts in manifest["sources"].items():
             known = {"source": source, **manifest, **facts}
             rows.append({column: known[column] for column in COLUMNS})
-    with replacing(out / "manifest.csv") as part, part.open("w", newline="") as file:
+    with (  # names of scores need not be UTF-8
+        replacing(out / "manifest.csv") as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(rows)

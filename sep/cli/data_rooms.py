@@ -8,10 +8,8 @@ these. Every room depends on the seed and its number alone: the same command mak
 same files and goes on where it stopped, a larger count adds to them.
 """
 
-import concurrent.futures
 import hashlib
 import json
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from sep import cli
+from sep.cli import processes
 from sep.errors import UserError
 from sep.files import replacing
 
@@ -46,24 +45,13 @@ def main(argv: list[str]) -> None:
     """What the command does once its flags are parsed."""
     cli.expect_no_arguments(argv)
 
-    # Slow imports, after the flags have been checked.
-    from tqdm import tqdm
-
     out, rate = Path(_OUT.value), _RATE.value
     settings = {"seed": _SEED.value, "sample_rate": rate}
     known = claim(out, settings)
     wanted = [n for n in range(_COUNT.value) if not path_of(out, n).exists()]
-    spawn = multiprocessing.get_context("spawn")
-    jobs = min(_JOBS.value, max(1, len(wanted)))
-    with concurrent.futures.ProcessPoolExecutor(jobs, spawn) as pool:
-        futures = [pool.submit(make, out, n, _SEED.value, rate) for n in wanted]
-        try:
-            finished = concurrent.futures.as_completed(futures)
-            for future in tqdm(finished, "simulating", len(futures), unit="room", delay=1):
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    calls = [(out, n, _SEED.value, rate) for n in wanted]
+    for _ in processes.results(make, calls, _JOBS.value, doing="simulating", unit="room"):
+        pass
     count = max(_COUNT.value, known)
     rooms = [facts(path) for n in range(count) if (path := path_of(out, n)).exists()]
     write_manifest(out, settings | {"count": count, "rooms": rooms})

@@ -16,7 +16,6 @@ from sep import audio
 from sep.data import folders, stems
 from sep.errors import UserError
 
-SPLITS = ("train", "valid", "test")
 NEEDED = ("train", "valid")  # without which there is no training
 MIXTURE = "mixture"  # a file that tracks may have, and no source
 _FULL_SCALE = 1 - 2.0**-15  # the largest sample of 16 bits
@@ -96,7 +95,7 @@ def sources_of(data: Path) -> list[str]:
     """
     places = [
         place
-        for split in SPLITS
+        for split in folders.SPLITS
         if os.path.isdir(data / split)
         for place in folders.listed(data / split)
         if os.path.isdir(place) and folders.sounds_in(place)

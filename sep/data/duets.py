@@ -41,7 +41,7 @@ def mix(passages: list[np.ndarray], level_db: float) -> list[np.ndarray]:
     """
     gains = [1.0] * (len(passages) - 1) + [10 ** (level_db / 20)]
     stems = [
-        passage * (gain * RMS / np.sqrt((passage**2).mean()))
+        passage * (gain * RMS / (np.sqrt((passage**2).mean()) + 1e-9))
         for passage, gain in zip(passages, gains, strict=True)
     ]
     peak = max(np.abs(wave).max() for wave in (*stems, sum(stems)))

@@ -40,6 +40,7 @@ def equaliser(key: Array, deviation_db: float, rate: float) -> Array:
 
 def low_pass(key: Array, lowest_hz: float, rate: float) -> Array:
     """The end of a lossy codec's band (G,): a steep cut, random in log frequency."""
+    lowest_hz = max(lowest_hz, LOWEST_HZ)
     low, high = np.log2(np.array([lowest_hz, max(lowest_hz, _CODEC_HZ)]) / LOWEST_HZ)
     cut = jax.random.uniform(key, minval=low, maxval=high)
     above_G = octaves_G(rate) - cut

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from sep import audio
 from sep.errors import UserError
 
+SPLITS = ("train", "valid", "test")
+
 
 class Index(NamedTuple):
     """What lies in the folder of a split, before any sound is read."""

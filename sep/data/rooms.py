@@ -26,20 +26,20 @@ def load(folder: Path, sample_rate: int, seconds: float) -> np.ndarray:
     """Every impulse response below a folder: rooms_RL, float32.
 
     Files of any rate; the first channel counts. The direct sound is at index 0 and has
-    gain 1; what is longer than `seconds` is cut, all fade out at their end. No folder, no
-    rooms: shape (0, L).
+    gain 1; what is longer than `seconds` is cut, all fade out at their end. No folder, or
+    no seconds, no rooms: shape (0, L).
 
     Raises:
       UserError: a file cannot be read, or is silent.
     """
     length = round(seconds * sample_rate)
     rooms = []
-    for path in audio.find(folder) if folder.is_dir() else []:
+    for path in audio.find(folder) if length and folder.is_dir() else []:
         wave_CT, _ = audio.read(path, sample_rate)
         if not np.any(wave_CT[0]):
             raise UserError(f"{path}: is silent; an impulse response is needed here")
         rooms.append(prepare(wave_CT[0], sample_rate, length))
-    return np.array(rooms, np.float32).reshape(-1, length)
+    return np.array(rooms, np.float32).reshape(len(rooms), length)
 
 
 def prepare(wave_T: np.ndarray, sample_rate: int, length: int) -> np.ndarray:

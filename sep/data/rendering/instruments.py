@@ -55,8 +55,11 @@ def catalogue(path: Path, root: Path) -> dict[str, list[Instrument]]:
     if unknown := tables.keys() - set(KINDS):
         raise UserError(f"{path}: [[{min(unknown)}]] is none of {', '.join(KINDS)}")
     for kind in KINDS:
-        if not tables.get(kind):
+        entries = tables.get(kind)
+        if not entries:
             raise UserError(f"{path}: has no [[{kind}]]; add at least one")
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+            raise UserError(f"{path}: {kind} is no list of tables; write [[{kind}]]")
     return {
         kind: [_instrument(kind, entry, path, root) for entry in tables[kind]]
         for kind in KINDS
@@ -75,7 +78,7 @@ def _instrument(kind: str, entry: dict, path: Path, root: Path) -> Instrument:
     where = f"{path}: {kind} {name}"
     if missing := {"name", "licence"} - entry.keys():
         raise UserError(f"{where}: has no {min(missing)}")
-    if unknown := entry.keys() - set(Instrument._fields):
+    if unknown := entry.keys() - set(Instrument._fields[1:]):
         raise UserError(f"{where}: {min(unknown)} is no setting of an instrument")
     if ("path" in entry) == ("model" in entry):
         raise UserError(f"{where}: needs either a path or a model")

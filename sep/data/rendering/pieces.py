@@ -55,6 +55,7 @@ def render(rng, parts, catalogue, rooms_RL: np.ndarray, options: Options):
         "piano": performance.at_piano(rng, piano, seconds, tunings["piano"]),
         "violin": performance.at_violin(rng, melody, seconds, tunings["violin"]),
     }
+    performed = {k: samplers.playable(drawn[k], p) for k, p in performed.items()}
     place = placed(rng, rooms_RL)
     waves = {}
     for kind, played in performed.items():

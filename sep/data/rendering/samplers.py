@@ -21,6 +21,13 @@ PLAYERS = {
 }
 
 
+def playable(instrument: Instrument, performance: Performance) -> Performance:
+    """The same with every note within the instrument's range, by octaves."""
+    notes = performance.notes.copy()
+    notes["pitch"] = into_range(notes["pitch"], instrument.lowest, instrument.highest)
+    return performance._replace(notes=notes)
+
+
 def play(instrument: Instrument, rng, performance: Performance, seconds: float):
     """A performance on an instrument: wave_TC, float32, of any level.
 
@@ -39,7 +46,4 @@ def play(instrument: Instrument, rng, performance: Performance, seconds: float):
         raise UserError(
             f"instrument {instrument.name} needs {error.name}: {installation}"
         ) from None
-    notes = performance.notes.copy()
-    notes["pitch"] = into_range(notes["pitch"], instrument.lowest, instrument.highest)
-    performance = performance._replace(notes=notes)
     return player.play(instrument, rng, performance, seconds).astype(np.float32)

@@ -3,7 +3,10 @@
 A score is a melody with piano: a song (the violin takes the voice line), a sonata.
 """
 
+import html
+import os
 import re
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -15,7 +18,6 @@ from sep.data.rendering.performance import note_array
 from sep.errors import UserError
 
 SUFFIXES = (".mxl", ".musicxml", ".xml", ".mid", ".midi")
-SPLITS = ("train", "valid", "test")
 # No score of theirs is ever trained on: test sets are theirs.
 HELD_OUT = ("Schubert", "Robert Schumann", "Fauré", "Brahms")
 _VALID_EVERY = 30  # of the other scores one is for validation
@@ -41,10 +43,16 @@ def find(names: list[str]) -> list[Path]:
 
 def split_of(path: Path) -> str:
     """The split that a score belongs to, by its composer, else by its file's name."""
-    written_by = set(re.findall(r"\w+", composer(path)))
-    if any(written_by >= set(name.split()) for name in HELD_OUT):
+    written_by = words(composer(path))
+    if any(written_by >= words(name) for name in HELD_OUT):
         return "test"
-    return "train" if zlib.crc32(path.name.encode()) % _VALID_EVERY else "valid"
+    return "train" if zlib.crc32(os.fsencode(path.name)) % _VALID_EVERY else "valid"
+
+
+def words(name: str) -> set[str]:
+    """Those of a name, whatever its case and however its accents are written."""
+    plain = unicodedata.normalize("NFC", html.unescape(name)).casefold()
+    return set(re.findall(r"\w+", plain))
 
 
 def composer(path: Path) -> str:
@@ -58,7 +66,7 @@ def composer(path: Path) -> str:
         else:
             with path.open("rb") as file:
                 head = file.read(8192)
-    except (OSError, zipfile.BadZipFile, IndexError):
+    except (OSError, EOFError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return ""  # what is wrong with it shows when it is read
     found = re.search(rb'<creator type="composer">(.*?)<', head)
     return found[1].decode(errors="replace") if found else ""

@@ -82,6 +82,8 @@ def load(path: Path) -> pysfizz.Synth:
       UserError: there is no such map, or sfizz cannot use it.
     """
     path = path.resolve()
+    if not path.is_file():
+        raise UserError(f"{path}: no such SFZ map")
     synth = pysfizz.Synth(RATE, _BLOCK)
     with tempfile.TemporaryDirectory() as folder:
         wrapper = Path(folder, "in memory.sfz")
