@@ -8,11 +8,13 @@ missing, so are their instruments; the computed violin is always there. The same
 goes on where it stopped.
 """
 
+import gzip
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 from absl import app, flags
@@ -113,6 +115,11 @@ def fetch_all(instruments: Path) -> None:
             print(f"fetched {name}", flush=True)
         except Missing as reason:
             print(f"skipped {name}: {reason}", file=sys.stderr, flush=True)
+        except OSError as error:
+            sys.exit(
+                f"error: {folder}: cannot be written ({error.strerror or error}); "
+                "choose another --out, or see to its permissions and free space"
+            )
 
 
 def fetch(name: str, version: str | None, files: str, folder: Path, work_in: Path) -> None:
@@ -141,8 +148,11 @@ def unpack_npm(work: Path, name: str) -> None:
     """An npm package below a folder."""
     call(work, "npm", "pack", "--silent", name, cure="is npm set up to reach its registry?")
     for archive in work.glob("*.tgz"):
-        with tarfile.open(archive) as file:
-            file.extractall(work, filter="data")
+        try:
+            with tarfile.open(archive) as file:
+                file.extractall(work, filter="data")
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError):
+            raise Missing(f"{archive.name} is spoilt; try again") from None
 
 
 def unpack_debian(work: Path, name: str) -> None:

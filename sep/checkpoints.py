@@ -4,11 +4,13 @@ The only file that imports orbax. A release file is safetensors: named arrays, a
 its metadata the config, scores, licence and commit. Nothing is ever unpickled.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
@@ -20,6 +22,8 @@ from sep.files import replacing
 FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent / "pretrained"
+# Settings younger than the first release files, and what files without them mean.
+UNSAID = {"model": {"magnitude": {"dft": "fft"}, "complex": {"dft": "fft"}}}
 
 
 class Model(NamedTuple):
@@ -59,7 +63,17 @@ def load_model(name: str) -> Model:
     except (KeyError, json.JSONDecodeError):
         raise UserError(f"{path}: is a release file without a readable config") from None
     params = {name: array.astype(np.float32) for name, array in arrays.items()}
-    return Model(config, unflatten_dict(params, sep="/"), metadata)
+    return Model(completed(config), unflatten_dict(params, sep="/"), metadata)
+
+
+def completed(config, unsaid=UNSAID):
+    """A config with the settings that it is too old to name."""
+    if not (isinstance(config, dict) and isinstance(unsaid, dict)):
+        return config  # no part with settings, or, in a stranger's file, no config
+    missing = {
+        key: completed(config.get(key, value), value) for key, value in unsaid.items()
+    }
+    return config | missing
 
 
 def bundled_models() -> list[str]:
@@ -87,6 +101,27 @@ def locate_model(name: str) -> Path:
     return path
 
 
+def warm_start(params: dict, config: dict, model: Model) -> dict:
+    """New parameters, with those of a trained model wherever shapes agree.
+
+    Another number of sources makes the last layer a new one; all before it is kept.
+
+    Raises:
+      UserError: the model has another representation or architecture.
+    """
+    for part in ("representation", "architecture"):
+        ours, theirs = config["model"][part], model.config["model"].get(part)
+        if ours != theirs:
+            raise UserError(f"train.init_from: that model's {part} is {theirs}, not {ours}")
+    new, old = flatten_dict(params), flatten_dict(model.params)
+    taken = {k: v for k, v in old.items() if k in new and new[k].shape == v.shape}
+    if not taken:
+        raise UserError(
+            "train.init_from: no layer of that model has the size of this one's"
+        )
+    return unflatten_dict(new | {k: jnp.asarray(v) for k, v in taken.items()})
+
+
 class Checkpoints:
     """Training states in WORKDIR/checkpoints: written whole or not at all, newest kept."""
 
@@ -100,20 +135,42 @@ class Checkpoints:
         )
 
     def save(self, step: int, state) -> None:
-        """Starts to write the state; returns before it is on disk."""
-        if self._manager.latest_step() != step:
-            args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
+        """Starts to write the state; returns before it is on disk.
+
+        Raises:
+          UserError: this one or the one before cannot be written.
+        """
+        if self._manager.latest_step() == step:
+            return
+        args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
+        with self._errors("written; make room or see to its permissions"):
             self._manager.save(step, args=args)
 
     def restore(self, state):
-        """The newest state on disk, or the given one if there is none."""
+        """The newest state on disk, or the given one if there is none.
+
+        Raises:
+          UserError: it is of another version, or spoilt.
+        """
         if (step := self._manager.latest_step()) is None:
             return state
         abstract = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, state)
         args = self._ocp.args.Composite(state=self._ocp.args.StandardRestore(abstract))
-        return self._manager.restore(step, args=args).state
+        with self._errors("restored: another version of Sep wrote it, or it is spoilt"):
+            return self._manager.restore(step, args=args).state
 
     def close(self) -> None:
         """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._errors("written; make room or see to its permissions"):
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _errors(self, trouble: str):
+        """What Orbax and its threads raise, in one line; what was saved stays intact."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+            place = self._manager.directory
+            raise UserError(f"{place}: cannot be {trouble} ({reason[:200]})") from None

@@ -45,12 +45,16 @@ def check(config: dict) -> None:
         raise UserError(f"this config does not work: {reason}") from None
     counts = {
         "data": ("batch_size",),
-        "train": ("steps", "eval_every", "eval_crops"),
+        "train": ("steps", "accumulate", "max_skipped", "eval_every", "eval_crops"),
     }
     for part, names in counts.items():
         for name in names:
             if config[part][name] < 1:
                 raise UserError(f"--config.{part}.{name} must be at least 1")
+    if rest := config["data"]["batch_size"] % config["train"]["accumulate"]:
+        raise UserError(
+            f"data.batch_size must be a multiple of train.accumulate; {rest} are left over"
+        )
 
 
 def check_data(config: dict) -> None:

@@ -25,12 +25,14 @@ def get_config() -> ConfigDict:
                     "hop_length": 1024,
                     "max_frequency": 12000.0,  # 0: all bins
                     "compression": 0.3,  # exponent on magnitudes
+                    "dft": "fft",  # or "matrix", where products outpace FFTs (TPU)
                 },
                 "complex": {
                     "n_fft": 4096,
                     "hop_length": 1024,
                     "max_frequency": 12000.0,
                     "compression": 0.3,
+                    "dft": "fft",
                 },
                 # Architectures.
                 "fnn": {"hidden": 512, "context": 0},
@@ -91,11 +93,15 @@ def get_config() -> ConfigDict:
             },
             "train": {
                 "steps": 2000,
+                "init_from": "",  # a model to begin with, as --model of separate.py
+                "accumulate": 1,  # parts of a batch, one after another: less memory
                 "loss": "snr",
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,
                 "clip_norm": 5.0,
                 "ema_decay": 0.995,
+                "max_skipped": 10,  # steps in a row without a finite gradient end the run
+                "patience": 0,  # validations without a better score that end it; 0: none
                 "eval_every": 250,  # steps between validations, each with a checkpoint
                 "eval_crops": 32,
                 "eval_seconds": 6.0,

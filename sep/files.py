@@ -7,6 +7,11 @@ from pathlib import Path
 
 from sep.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # on Windows nothing is locked
+    fcntl = None
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -28,3 +33,25 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, doing: str) -> Iterator[None]:
+    """Keeps a folder to one process; the lock goes with the process, however it ends.
+
+    Raises:
+      UserError: another process has it, or it cannot be written to.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((folder / ".lock").open("a"))
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder}: another process is {doing} there; wait for it, or use another"
+            ) from None
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be used ({error.strerror})") from None
+        yield

@@ -1,14 +1,9 @@
-"""Training: one explicit state, one pure jitted step, and the only loop.
+"""Training as pure functions: one explicit state, one jitted step.
 
-Shapes: B batch, S source, C channel, T sample.
+Shapes: B batch, S source, C channel, T sample, R room, L sample of a room.
 """
 
-import json
-import math
-import time
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -16,24 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from tqdm import tqdm
 
-from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model
-from sep.data import mixing, pipeline
-from sep.data.stems import Stems
-from sep.errors import UserError
-from sep.files import replacing
+from sep.data import mixing
 from sep.losses import LOSSES
 from sep.metrics import si_sdr
-from sep.separator import build, lookup, output_names
-
-METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
+from sep.separator import lookup
 
 
 class State(NamedTuple):
-    """All that changes from step to step; one pytree."""
+    """All that changes from step to step, or must not when a run goes on; one pytree.
+
+    The place in the data is the step, for batch n depends on the seed and n alone.
+    """
 
     step: Array
+    key: Array  # data of the run's random key; folded by example and by step
+    skipped: Array  # steps in a row, up to this one, that had no finite gradient
     params: dict
     opt_state: optax.OptState
     ema: dict  # moving average of params: what is validated and released
@@ -51,43 +44,63 @@ def make_optimiser(train) -> optax.GradientTransformation:
 def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     """A new state; real mixtures, since they set how features are standardised."""
     params = jax.jit(separator.init)(key, mixture_BCT)["params"]
-    ema = jax.tree.map(jnp.copy, params)
-    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), ema)
+    zero, ema = jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params)
+    key_data = jax.random.key_data(key)
+    return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 
 def make_train_step(separator, optimiser, config) -> Callable:
-    """train_step(state, stems_BSCT, rooms_RL, key) -> state, metrics.
+    """train_step(state, stems_BSCT, rooms_RL) -> state, metrics; the old one is donated.
 
-    The old state is donated. Shapes of `mixing.mix`.
+    The batch is worked through in `train.accumulate` parts, whose gradients are averaged:
+    less memory, the same step. One without a finite gradient changes nothing but the
+    counts. Shapes of `mixing.mix`.
     """
-    loss_of = lookup(LOSSES, "loss", config["train"]["loss"])
-    decay_limit = config["train"]["ema_decay"]
+    train = config["train"]
+    loss_of, parts = lookup(LOSSES, "loss", train["loss"]), train["accumulate"]
 
-    def train_step(
-        state: State, stems_BSCT: Array, rooms_RL: Array, key: Array
-    ) -> tuple[State, dict]:
-        mix_key, dropout_key = jax.random.split(key)
-        dropout_key = jax.random.fold_in(dropout_key, state.step)
-        batch = len(stems_BSCT)
-        index_B = state.step * batch + jnp.arange(batch)  # of an example, in all the run
+    def loss(params, stems_BSCT, index_B, rooms_RL, state: State):
+        mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(state.key))
         mixture_BCT, sources_BSCT = mixing.mix(
             mix_key, index_B, stems_BSCT, rooms_RL, config
         )
+        rngs = {"dropout": jax.random.fold_in(dropout_key, index_B[0])}
+        return loss_of(
+            sources_BSCT, separator.apply({"params": params}, mixture_BCT, rngs=rngs)
+        )
 
-        def loss(params):
-            estimates_BSCT = separator.apply(
-                {"params": params}, mixture_BCT, rngs={"dropout": dropout_key}
-            )
-            return loss_of(sources_BSCT, estimates_BSCT)
+    def train_step(state: State, stems_BSCT: Array, rooms_RL: Array) -> tuple[State, dict]:
+        batch = len(stems_BSCT)
+        index_B = state.step * batch + jnp.arange(batch)  # of an example, in all the run
 
-        value, gradient = jax.value_and_grad(loss)(state.params)
+        def of_part(total, part):
+            found = jax.value_and_grad(loss)(state.params, *part, rooms_RL, state)
+            return jax.tree.map(jnp.add, total, found), None
+
+        # Every part takes rows from all over the batch, for devices hold runs of rows.
+        divided = [
+            array.reshape(batch // parts, parts, *array.shape[1:]).swapaxes(0, 1)
+            for array in (stems_BSCT, index_B)
+        ]
+        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+        if parts == 1:
+            total, _ = of_part(nothing, [array[0] for array in divided])
+        else:
+            total, _ = jax.lax.scan(of_part, nothing, divided)
+        value, gradient = jax.tree.map(lambda x: x / parts, total)
+        norm = optax.tree.norm(gradient)
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start: short memory first, long later.
-        decay = jnp.minimum(decay_limit, (1 + state.step) / (10 + state.step))
+        decay = jnp.minimum(train["ema_decay"], (1 + state.step) / (10 + state.step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
-        metrics = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
-        return State(state.step + 1, params, opt_state, ema), metrics
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        learned = (params, opt_state, ema)
+        kept = (state.params, state.opt_state, state.ema)
+        learned = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learned, kept)
+        skipped = jnp.where(finite, 0, state.skipped + 1)
+        metrics = {"loss": value, "gradient_norm": norm, "skipped": skipped}
+        return State(state.step + 1, state.key, skipped, *learned), metrics
 
     return jax.jit(train_step, donate_argnums=0)
 
@@ -115,7 +128,12 @@ def make_eval_step(separator) -> Callable:
 
 
 def validate(eval_step, params, crops_BSCT: np.ndarray, batch: int, names) -> dict:
-    """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture."""
+    """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture.
+
+    The last batch is filled up with silence, which has no score: one program serves all.
+    """
+    rest = -len(crops_BSCT) % batch
+    crops_BSCT = np.pad(crops_BSCT, [(0, rest), (0, 0), (0, 0), (0, 0)])
     scores = [
         eval_step(params, crops_BSCT[i : i + batch])
         for i in range(0, len(crops_BSCT), batch)
@@ -133,125 +151,3 @@ def validate(eval_step, params, crops_BSCT: np.ndarray, batch: int, names) -> di
         "si_sdri": float(gain_S.mean()),
         **per_source,
     }
-
-
-def fit(
-    config: dict,
-    train_stems: Stems,
-    valid_stems: Stems,
-    rooms_RL: np.ndarray,
-    workdir: Path,
-    *,
-    metadata: dict[str, str],
-    stopped: Callable[[], bool] = lambda: False,
-) -> Path:
-    """Trains until config.train.steps, or goes on where WORKDIR stopped; see `train.py`.
-
-    Returns the release file of the best model. `metadata` goes into it; `stopped` is
-    asked at every step whether to save and leave. `rooms_RL` are impulse responses (R, L),
-    maybe none.
-
-    Raises:
-      UserError: the loss is no longer a finite number, or the stems cannot be used.
-    """
-    train, rate = config["train"], config["model"]["sample_rate"]
-    names = output_names(config["model"])
-    separator = build(config["model"])
-    optimiser = make_optimiser(train)
-    crop = round(config["data"]["crop_seconds"] * rate)
-    seed, key = config["seed"], jax.random.key(config["seed"])
-    crops_BSCT = pipeline.fixed_crops(
-        valid_stems,
-        names,
-        config["data"],
-        count=train["eval_crops"],
-        crop=round(train["eval_seconds"] * rate),
-        seed=seed,
-    )
-    size = config["data"]["batch_size"]
-    example_BSCT = pipeline.fixed_crops(
-        train_stems, names, config["data"], count=size, crop=crop, seed=seed
-    )
-    rooms_RL = jnp.asarray(rooms_RL)
-    mix = jax.jit(lambda *arrays: mixing.mix(*arrays, config))
-    example_BCT, _ = mix(key, jnp.arange(size), example_BSCT, rooms_RL)
-    state = init_state(key, separator, example_BCT, optimiser)
-    checkpoints = Checkpoints(workdir)
-    state = checkpoints.restore(state)
-    first_step = int(state.step)
-    truncate(workdir / METRICS, first_step)
-    release = workdir / RELEASE
-    best = best_score(release)
-    train_step = make_train_step(separator, optimiser, config)
-    eval_step = make_eval_step(separator)
-    saved_at = time.monotonic()
-    progress = tqdm(
-        total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
-    )
-    batches = pipeline.batches(
-        train_stems,
-        names,
-        config["data"],
-        crop=crop,
-        seed=seed + 1,
-        first_step=first_step,
-    )
-    with closing(checkpoints), progress, (workdir / METRICS).open("a") as log:
-        for step, stems_BSCT in enumerate(batches, first_step + 1):
-            if step > train["steps"] or stopped():
-                break
-            began = time.monotonic()
-            state, metrics = train_step(state, stems_BSCT, rooms_RL, key)
-            line = {"step": step} | {k: float(v) for k, v in metrics.items()}
-            line["seconds"] = round(time.monotonic() - began, 4)
-            if not math.isfinite(line["loss"] + line["gradient_norm"]):
-                raise UserError(
-                    f"loss or gradient is no finite number at step {step}; lower "
-                    "--config.train.learning_rate and train in a new workdir"
-                )
-            due = step % train["eval_every"] == 0 or step == train["steps"]
-            if due:
-                scores = validate(eval_step, state.ema, crops_BSCT, size, names)
-                line |= {f"valid_{name}": score for name, score in scores.items()}
-                progress.set_postfix_str(_summary(scores))
-                if scores["si_sdr"] > best:
-                    best = scores["si_sdr"]
-                    kept = {part: config[part] for part in ("model", "separation")}
-                    facts = {"step": str(step), "si_sdr": str(best), **metadata}
-                    save_model(release, Model(kept, state.ema, facts))
-            # The log first: after a crash, lines too many are cut, but none are made up.
-            print(json.dumps(line), file=log, flush=True)
-            if due or time.monotonic() - saved_at > train["checkpoint_seconds"]:
-                checkpoints.save(step, state)
-                saved_at = time.monotonic()
-            progress.set_description(f"loss {line['loss']:7.3f}", refresh=False)
-            progress.update()
-        checkpoints.save(int(state.step), state)
-    return release
-
-
-def best_score(release: Path) -> float:
-    """The validation score of the best model so far."""
-    if not release.exists():
-        return -math.inf
-    return float(load_model(str(release)).metadata["si_sdr"])
-
-
-def _summary(scores: dict) -> str:
-    return f"validation SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdri']:+.2f})"
-
-
-def truncate(path: Path, step: int) -> None:
-    """Drops the lines after `step`, which a resumed run writes again."""
-    if path.exists():
-        lines = path.read_text().splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
-        with replacing(path) as part:
-            part.write_text("".join(f"{line}\n" for line in kept))
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except json.JSONDecodeError:  # half a line, written as the power went
-        return math.inf

@@ -9,12 +9,16 @@ Shapes: T sample, N frame, K sample of a frame, F bin. Any axes may lead. Length
 windows and hops are static under jit: windows are concrete (NumPy) arrays.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from sep.dft import DFTS
+from sep.errors import UserError
 
 
 def hann(n_fft: int) -> np.ndarray:
@@ -130,39 +134,55 @@ def dual_window(window: np.ndarray, hop_length: int) -> np.ndarray:
     return (window / np.tile(power_hop, spans)[: window.size]).astype(np.float32)
 
 
-def stft(wave_T: Array, *, window: np.ndarray, hop_length: int) -> Array:
+def stft(wave_T: Array, *, window: np.ndarray, hop_length: int, dft: str = "fft") -> Array:
     """Short-time Fourier transform of (..., T): complex (..., N, F), F = n_fft // 2 + 1.
 
     n_fft is the window's length. Frame ``n + leading_frames`` is centred on sample
     ``n * hop_length``: from there on the frames are those of `librosa.stft` and
-    `torch.stft` with ``center=True`` and zero padding.
+    `torch.stft` with ``center=True`` and zero padding. `dft` is the form of the
+    transform of a frame, one of `sep.dft.DFTS`: all give the same.
 
     Raises:
-      ValueError: the signal is empty or window and hop violate NOLA.
+      ValueError: the signal is empty, window and hop violate NOLA, or dft is unknown.
     """
+    rfft, _ = _lookup(dft)
     dual_window(window, hop_length)  # refuse what could not be inverted
     frames_NK = frame(wave_T, frame_length=len(window), hop_length=hop_length)
-    return jnp.fft.rfft(frames_NK * jnp.asarray(window, frames_NK.dtype))
+    return rfft(frames_NK * jnp.asarray(window, frames_NK.dtype))
 
 
-def istft(spectrum_NF: Array, *, window: np.ndarray, hop_length: int, length: int) -> Array:
+def istft(
+    spectrum_NF: Array,
+    *,
+    window: np.ndarray,
+    hop_length: int,
+    length: int,
+    dft: str = "fft",
+) -> Array:
     """Wave (..., T) of `length` samples from its `stft` (..., N, F): the exact inverse.
 
     For a modified spectrum it gives the wave whose stft is nearest in the sense of
     least squares (Griffin and Lim 1984).
 
     Raises:
-      ValueError: window and hop violate NOLA, or the number of frames or bins does not
-        belong to `length` and the window.
+      ValueError: window and hop violate NOLA, the number of frames or bins does not
+        belong to `length` and the window, or dft is unknown.
     """
+    _, irfft = _lookup(dft)
     dual = dual_window(window, hop_length)
     if spectrum_NF.shape[-1] != len(window) // 2 + 1:
         raise ValueError(
             f"{spectrum_NF.shape[-1]} bins do not belong to a window of {len(window)}"
         )
-    frames_NK = jnp.fft.irfft(spectrum_NF, len(window))
+    frames_NK = irfft(spectrum_NF, len(window))
     return overlap_add(
         frames_NK * jnp.asarray(dual, frames_NK.dtype),
         hop_length=hop_length,
         length=length,
     )
+
+
+def _lookup(dft: str) -> tuple[Callable, Callable]:
+    if dft not in DFTS:
+        raise UserError(f"unknown dft {dft!r}; known: {', '.join(sorted(DFTS))}")
+    return DFTS[dft]

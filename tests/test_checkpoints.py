@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 from test_separator import init, noise, small_model
 
-from sep.checkpoints import FORMAT, Model, load_model, save_model
+from sep.checkpoints import FORMAT, Model, completed, load_model, save_model
 from sep.config import get_config
 from sep.errors import UserError
 from sep.inference import Separation
@@ -35,6 +35,18 @@ def test_a_model_comes_back(model, tmp_path, dtype, tolerance):
         jax.device_get(model.params),
     )
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):
+    path, config = tmp_path / "m.safetensors", json.loads(json.dumps(model.config))
+    for part in ("magnitude", "complex"):
+        assert config["model"][part].pop("dft") == "fft"
+    save_model(path, model._replace(config=config))
+    assert load_model(str(path)).config == model.config
+    # What a file does say stands, be it nonsense.
+    for said in ({"model": {"magnitude": {"dft": "matrix"}}}, {"model": [1]}, [2], "x"):
+        again = completed(said)
+        assert again == said or again["model"]["magnitude"] == {"dft": "matrix"}
 
 
 def test_what_is_no_model_is_refused(model, tmp_path):

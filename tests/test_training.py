@@ -14,10 +14,13 @@ from sep.checks import check
 from sep.config import get_config
 from sep.data.stems import Stem, Stems, activity
 from sep.errors import UserError
+from sep.files import locked
+from sep.fitting import fit
+from sep.logs import Log, lines_until
 from sep.losses import snr
 from sep.metrics import usdr
 from sep.separator import build
-from sep.training import fit, init_state, make_optimiser, make_train_step, truncate
+from sep.training import init_state, make_optimiser, make_train_step
 
 RATE = 44100
 NAMES = ("piano", "violin")
@@ -61,7 +64,7 @@ def test_every_pair_learns_one_mixture_by_heart(representation, architecture, du
     step = make_train_step(separator, optimiser, config)
     losses = []
     for _ in range(60):
-        state, metrics = step(state, stems_BSCT, ROOMS, jax.random.key(1))
+        state, metrics = step(state, stems_BSCT, ROOMS)
         losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0] - 3
 
@@ -93,11 +96,91 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(duet_stems, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, resumed.params, model.params)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(duet_stems, tmp_path):
+def test_steps_without_a_finite_gradient_are_skipped_and_end_a_run(duet_stems, tmp_path):
     config = small_config(20)
     config["train"] |= {"learning_rate": 1e38, "warmup_steps": 0, "clip_norm": 1e38}
-    with pytest.raises(UserError, match="learning_rate"):
+    config["train"] |= {"max_skipped": 3, "eval_every": 100}
+    with pytest.raises(UserError, match="no finite gradient in 3 steps in a row"):
         run(config, duet_stems, tmp_path)
+    log = lines_until(tmp_path / "metrics.jsonl", 100)
+    assert [line["skipped"] for line in log][-4:] == [0, 1, 2, 3]
+    assert log[-1]["loss"] is None or log[-1]["gradient_norm"] is None
+    assert log[-1]["first_example"] == 2 * (log[-1]["step"] - 1)
+
+
+def first(config, key=0):
+    """A state before its first step, and the step; stems of noise."""
+    noise = np.random.default_rng(0).standard_normal((4, 2, 1, 8000)).astype(np.float32)
+    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
+    state = init_state(jax.random.key(key), separator, 0.1 * noise.sum(1), optimiser)
+    return state, make_train_step(separator, optimiser, config), 0.1 * noise
+
+
+def test_a_skipped_step_changes_nothing_but_the_counts():
+    config = small_config(20)
+    config["train"]["warmup_steps"] = 0  # the very first step learns
+    state, step, noise = first(config)
+    before = jax.device_get(state)
+    state, metrics = step(state, np.full_like(noise, np.nan), ROOMS)
+    assert metrics["skipped"] == 1
+    assert (state.step, state.skipped) == (1, 1)
+    for name in ("params", "opt_state", "ema", "key"):
+        jax.tree.map(
+            np.testing.assert_array_equal, getattr(state, name), getattr(before, name)
+        )
+    state, metrics = step(state, noise, ROOMS)
+    assert (metrics["skipped"], state.skipped) == (0, 0)
+    changed = jax.tree.map(lambda a, b: (a != b).any(), state.params, before.params)
+    assert any(jax.tree.leaves(changed))
+
+
+def test_a_batch_in_parts_gives_the_same_step():
+    found = []
+    for parts in (1, 2, 4):
+        config = small_config(20)
+        config["train"]["accumulate"] = parts
+        state, step, noise = first(config)
+        state, metrics = step(state, noise, ROOMS)
+        found.append((jax.device_get(state.opt_state), float(metrics["loss"])))
+    for state, loss in found[1:]:
+        assert loss == pytest.approx(found[0][1], abs=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
+            state,
+            found[0][0],
+        )
+
+
+def test_a_run_ends_when_validation_no_longer_improves(duet_stems, tmp_path):
+    config = small_config(40)
+    config["train"] |= {"learning_rate": 1e-9, "patience": 2}  # it learns nothing
+    log, model = run(config, duet_stems, tmp_path)
+    scores = [line["valid_si_sdr"] for line in log if "valid_si_sdr" in line]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 3 < 20
+    assert float(model.metadata["si_sdr"]) == max(scores)
+
+
+def test_a_model_is_fine_tuned_on_other_sources(duet_stems, tmp_path):
+    (tmp_path / "a").mkdir()
+    _, model = run(small_config(4), duet_stems, tmp_path / "a")
+    config = small_config(1)
+    config["train"] |= {"init_from": str(tmp_path / "a"), "learning_rate": 0.0}
+    config["model"] |= {"sources": ("violin", "piano", "more")}
+    more = Stems(duet_stems.solos | {"more": duet_stems.solos["piano"]}, [])
+    (tmp_path / "b").mkdir()
+    _, tuned = run(config, more, tmp_path / "b")
+    kept = jax.tree.map(
+        lambda a, b: a.shape == b.shape and bool((a == b).all()), tuned.params, model.params
+    )
+    kept = jax.tree.leaves(kept)
+    assert kept.count(False) == 2  # the last layer's kernel and bias
+    assert kept.count(True) > 2
+    config["model"]["architecture"] = "lstm"
+    config["model"]["lstm"] |= {"hidden": 8}
+    (tmp_path / "c").mkdir()
+    with pytest.raises(UserError, match="architecture is fnn, not lstm"):
+        run(config, more, tmp_path / "c")
 
 
 def test_silent_validation_stems_are_refused(duet_stems, tmp_path):
@@ -129,11 +212,33 @@ def test_the_loss_is_the_error_against_the_mixture():
 
 
 def test_logs_are_cut_back_to_the_restored_step(tmp_path):
-    log = tmp_path / "metrics.jsonl"
-    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    truncate(log, 2)
-    assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
-    truncate(tmp_path / "none.jsonl", 2)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "x": 3}\n{"step": 2, "x": 2}\n{"step": 3}\n{"st')
+    log = Log(path, 2)
+    assert path.read_text() == '{"step": 1, "x": 3}\n{"step": 2, "x": 2}\n'
+    assert log.since_best("x") == 1
+    log.write({"step": 3, "x": float("nan")})
+    log.close()
+    assert path.read_text().endswith('{"step": 3, "x": null}\n')
+    log = Log(tmp_path / "none.jsonl", 2)
+    assert log.since_best("x") == 0
+    log.close()
+
+
+def test_a_folder_is_locked_to_one_run(tmp_path):
+    def lock(name):
+        with locked(tmp_path / name, "training"):
+            pass
+
+    with (
+        locked(tmp_path / "new", "training"),
+        pytest.raises(UserError, match="new: another process is training there"),
+    ):
+        lock("new")
+    lock("new")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: cannot be used"):
+        lock("file")
 
 
 @pytest.mark.parametrize("sources", [(), ("piano", "piano"), ("../piano", "violin")])

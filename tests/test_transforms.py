@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from sep.dft import DFTS
+from sep.errors import UserError
 from sep.transforms import (
     dual_window,
     frame,
@@ -25,14 +27,13 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def round_trip(wave_T, window, hop_length):
-    return jax.jit(lambda wave_T: _round_trip(wave_T, window, hop_length))(wave_T)
+def round_trip(wave_T, window, hop_length, dft="fft"):
+    return jax.jit(lambda wave_T: _round_trip(wave_T, window, hop_length, dft))(wave_T)
 
 
-def _round_trip(wave_T, window, hop_length):
-    spectrum_NF = stft(wave_T, window=window, hop_length=hop_length)
-    length = wave_T.shape[-1]
-    return istft(spectrum_NF, window=window, hop_length=hop_length, length=length)
+def _round_trip(wave_T, window, hop_length, dft):
+    how = {"window": window, "hop_length": hop_length, "dft": dft}
+    return istft(stft(wave_T, **how), **how, length=wave_T.shape[-1])
 
 
 def decibels_over_error(wave, again):
@@ -40,21 +41,25 @@ def decibels_over_error(wave, again):
     return 10 * np.log10(np.sum(np.float64(wave) ** 2) / np.sum(error**2))
 
 
-@pytest.mark.parametrize(("n_fft", "hop"), [(4096, 1024), (2048, 512), (1025, 300)])
-def test_real_recordings_come_back_to_130_db_and_to_the_bit(duet, n_fft, hop):
+@pytest.mark.parametrize(
+    ("n_fft", "hop", "dft"),
+    [(4096, 1024, "fft"), (2048, 512, "fft"), (1025, 300, "fft"), (1025, 300, "matrix")],
+)
+def test_real_recordings_come_back_to_130_db_and_to_the_bit(duet, n_fft, hop, dft):
     for wave_CT in duet.values():
-        again_CT = np.asarray(round_trip(wave_CT, hann(n_fft), hop))
+        again_CT = np.asarray(round_trip(wave_CT, hann(n_fft), hop, dft))
         assert decibels_over_error(wave_CT, again_CT) >= 130
         np.testing.assert_array_equal(np.round(again_CT * 2**15), wave_CT * 2**15)
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(1, 200), st.integers(1, 40), st.data())
-def test_any_length_window_and_hop_come_back(length, n_fft, data):
+@given(st.integers(1, 200), st.integers(1, 40), st.sampled_from(sorted(DFTS)), st.data())
+def test_any_length_window_and_hop_come_back(length, n_fft, dft, data):
     hop = data.draw(st.integers(1, n_fft))
     window = np.random.default_rng(n_fft).uniform(0.5, 1, n_fft).astype(np.float32)
     wave_BT = noise(2, length, seed=length)
-    np.testing.assert_allclose(round_trip(wave_BT, window, hop), wave_BT, atol=1e-5)
+    again_BT = round_trip(wave_BT, window, hop, dft)
+    np.testing.assert_allclose(again_BT, wave_BT, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=15)
@@ -132,3 +137,8 @@ def test_wrong_shapes_are_refused():
         istft(spectrum_NF, window=hann(32), hop_length=4, length=100)
     with pytest.raises(ValueError, match="empty"):
         stft(noise(0), window=hann(16), hop_length=4)
+
+
+def test_unknown_forms_of_the_transform_are_listed():
+    with pytest.raises(UserError, match="known: fft, matrix"):
+        stft(noise(100), window=hann(16), hop_length=4, dft="dct")

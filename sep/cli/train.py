@@ -27,7 +27,7 @@ from ml_collections import config_flags
 
 from sep import cli, config
 from sep.errors import UserError
-from sep.files import replacing
+from sep.files import locked, replacing
 
 _ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
@@ -43,6 +43,7 @@ _WORKDIR = flags.DEFINE_string(
 # Settings that may change when a run goes on. More steps stretch the learning rate's curve.
 MAY_CHANGE = frozenset(
     {"data.workers", "data.cache", "data.strict", "train.steps", "train.checkpoint_seconds"}
+    | {"train.max_skipped", "train.patience"}
     | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
 )
 
@@ -64,25 +65,66 @@ def main(argv: list[str]) -> None:
     with cli.plain_flag_errors():  # a config file that is not there shows only now
         settings = chosen_settings()
 
-    # Slow imports, after the flags have been checked.
-    import jax
-
-    from sep.checks import check
-    from sep.data import folders, rooms, stems
-    from sep.separator import output_names
-    from sep.training import fit
+    from sep.checks import check  # slow to import, hence after the flags have been checked
+    from sep.fitting import fit
 
     check(settings)  # before any sound is read
-    model, data, place = settings["model"], settings["data"], Path(_DATA.value)
-    names, rate = output_names(model), model["sample_rate"]
-    missing = {"missing_is_silence": data["missing_is_silence"]}
+    workdir, stop = Path(_WORKDIR.value), []
+    check_folders(settings)
+
+    def leave(signum, _) -> None:
+        stop.append(True)
+        signal.signal(signum, signal.SIG_DFL)  # who cannot wait asks twice
+
+    with locked(workdir, "training"):
+        claim(workdir, settings)
+        material = read_material(settings)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, leave)
+        release = fit(
+            settings,
+            *material,
+            workdir,
+            metadata={"commit": commit()},
+            stopped=lambda: bool(stop),
+        )
+    if stop:
+        print(f"stopped and saved in {workdir}; the same command goes on from there")
+    print(f"model: {release}" if release.exists() else "no model before a validation")
+
+
+def check_folders(settings: dict) -> None:
+    """Looks whether all stems are there, before anything is written."""
+    from sep.data import folders
+    from sep.separator import output_names
+
+    missing = settings["data"]["missing_is_silence"]
     for split in ("train", "valid"):
-        folders.checked(place / split, names, **missing)
-    workdir = Path(_WORKDIR.value)
-    claim(workdir, settings)
-    reading = {"strict": data["strict"], **missing}
+        folders.checked(
+            Path(_DATA.value) / split,
+            output_names(settings["model"]),
+            missing_is_silence=missing,
+        )
+
+
+def read_material(settings: dict):
+    """Stems to train on and to validate on, and rooms; says how much there is."""
+    import jax
+
+    from sep.data import rooms, stems
+    from sep.separator import output_names
+
+    model, data, place = settings["model"], settings["data"], Path(_DATA.value)
+    rate = model["sample_rate"]
     train_stems, valid_stems = (
-        stems.load(place / split, names, rate, data["cache"], **reading)
+        stems.load(
+            place / split,
+            output_names(model),
+            rate,
+            data["cache"],
+            strict=data["strict"],
+            missing_is_silence=data["missing_is_silence"],
+        )
         for split in ("train", "valid")
     )
     rooms_RL = rooms.load(place / "rooms", rate, data["room_seconds"])
@@ -94,26 +136,7 @@ def main(argv: list[str]) -> None:
         f"{model['architecture']} on {model['representation']}, "
         f"{settings['train']['steps']} steps, on {jax.devices()[0].device_kind}"
     )
-    stop = []
-
-    def leave(signum, _) -> None:
-        stop.append(True)
-        signal.signal(signum, signal.SIG_DFL)  # who cannot wait asks twice
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, leave)
-    release = fit(
-        settings,
-        train_stems,
-        valid_stems,
-        rooms_RL,
-        workdir,
-        metadata={"commit": commit()},
-        stopped=lambda: bool(stop),
-    )
-    if stop:
-        print(f"stopped and saved in {workdir}; the same command goes on from there")
-    print(f"model: {release}" if release.exists() else "no model before a validation")
+    return train_stems, valid_stems, rooms_RL
 
 
 def chosen_settings() -> dict:
@@ -139,7 +162,9 @@ def claim(workdir: Path, settings: dict) -> None:
     if path.exists():
         from flax.traverse_util import flatten_dict
 
-        kept = json.loads(path.read_text())
+        from sep.checkpoints import completed
+
+        kept = completed(json.loads(path.read_text()))
         before, now = (flatten_dict(config, sep=".") for config in (kept, settings))
         changed = [
             f"{name} was {before.get(name)} and is {now.get(name)}"

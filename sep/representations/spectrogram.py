@@ -25,6 +25,7 @@ class _Spectrogram(nn.Module):
       max_frequency: Hz; the network sees bins up to here, and its highest mask serves
         for all bins above. 0 means every bin.
       compression: exponent on the magnitude; 1/3 is about how loudness grows.
+      dft: form of the transform, one of `sep.dft.DFTS`.
     """
 
     sample_rate: int
@@ -32,6 +33,7 @@ class _Spectrogram(nn.Module):
     hop_length: int
     max_frequency: float
     compression: float
+    dft: str
 
     @property
     def num_bins(self) -> int:
@@ -46,6 +48,7 @@ class _Spectrogram(nn.Module):
             mixture_BCT,
             window=transforms.hann(self.n_fft),
             hop_length=self.hop_length,
+            dft=self.dft,
         )
         seen_BCNF = spectrum_BCNF[..., : self.num_bins]
         features_BCNFK = self.features(seen_BCNF)
@@ -66,6 +69,7 @@ class _Spectrogram(nn.Module):
             mask_BSCNF * context[:, None],
             window=transforms.hann(self.n_fft),
             hop_length=self.hop_length,
+            dft=self.dft,
             length=length,
         )
 

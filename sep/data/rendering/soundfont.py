@@ -13,15 +13,25 @@ from sep.errors import UserError
 
 
 def play(instrument: Instrument, rng, performance: Performance, seconds: float):
-    """A SoundFont's preset, by TinySoundFont, which knows no pedal: notes are held on."""
+    """A SoundFont's preset, by TinySoundFont, which knows no pedal: notes are held on.
+
+    Raises:
+      UserError: the file is no SoundFont, or lacks the preset.
+    """
     synth = tinysoundfont.Synth(gain=-6, samplerate=RATE)
     try:
         font = synth.sfload(str(instrument.path))
     except Exception as error:  # the library's own, of no better kind
         raise UserError(f"{instrument.path}: no usable SoundFont ({error})") from None
-    synth.program_select(0, font, 0, instrument.preset)
+    try:
+        synth.program_select(0, font, 0, instrument.preset)
+    except Exception:  # the library's own again
+        raise UserError(
+            f"{instrument.path}: has no preset {instrument.preset} in bank 0; "
+            "choose one that it has"
+        ) from None
     controls = [event for event in midi.curves(performance) if event[2] != midi.PEDAL]
-    waves, now = [], 0
+    waves, now = [np.zeros((0, 2), np.float32)], 0
     last = (round(seconds * RATE), midi.OFF, None, 0)
     for sample, order, what, value in [
         *midi.timeline(midi.held_on(performance), controls, seconds),

@@ -1,0 +1,60 @@
+"""Discrete Fourier transforms of real frames and their inverses, in two forms.
+
+`fft` is the fast algorithm. `matrix` is products with constant matrices, for devices
+whose units for products are far ahead of their FFTs; there products of float32 are often
+rounded to fewer bits unless they ask, as these do, for full precision.
+
+Shapes: N frame, K sample of a frame, F bin, F = n_fft // 2 + 1. Any axes may lead.
+"""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def matrix_rfft(frames_NK: Array) -> Array:
+    """`jnp.fft.rfft` along the last axis as two products: complex (..., N, F).
+
+    Cosines are even and sines odd around sample 0, and frames repeat: samples n and
+    n_fft - n are added for the one and subtracted for the other, which halves the work.
+    """
+    cosine_FF, sine_FF, weight_F = _waves(frames_NK.shape[-1], frames_NK.dtype)
+    mirrored_NK = jnp.roll(jnp.flip(frames_NK, -1), 1, -1)  # sample -n in place of n
+    even_NF = (frames_NK + mirrored_NK)[..., : len(weight_F)] * weight_F
+    odd_NF = (mirrored_NK - frames_NK)[..., : len(weight_F)]
+    return jax.lax.complex(_product(even_NF, cosine_FF), _product(odd_NF, sine_FF))
+
+
+def matrix_irfft(spectrum_NF: Array, n_fft: int) -> Array:
+    """`jnp.fft.irfft` along the last axis as two products: real (..., N, n_fft)."""
+    cosine_FF, sine_FF, weight_F = _waves(n_fft, spectrum_NF.real.dtype)
+    even_NF = _product(spectrum_NF.real * weight_F, cosine_FF)
+    odd_NF = _product(spectrum_NF.imag, sine_FF)
+    mirrored_NF = jnp.flip((even_NF + odd_NF)[..., 1 : n_fft - len(weight_F) + 1], -1)
+    return jnp.concatenate([even_NF - odd_NF, mirrored_NF], -1) * (2 / n_fft)
+
+
+def _product(left: Array, right: np.ndarray) -> Array:
+    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+
+
+@lru_cache(maxsize=2)
+def _waves(n_fft: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosine and sine (F, F) of each bin at the first F samples, and weights (F,).
+
+    The matrices are symmetric, so one pair serves both directions. A half weighs what is
+    its own mirror image: of samples the first and, if n_fft is even, the middle one, of
+    bins 0 Hz and, if n_fft is even, half the sample rate.
+    """
+    index_F = np.arange(n_fft // 2 + 1)
+    turn_FF = np.outer(index_F, index_F) % n_fft  # in whole numbers: no phase is rounded
+    angle_K = 2 * np.pi * np.arange(n_fft) / n_fft
+    cosine_FF = np.cos(angle_K).astype(dtype)[turn_FF]
+    sine_FF = np.sin(angle_K).astype(dtype)[turn_FF]
+    return cosine_FF, sine_FF, np.where(2 * index_F % n_fft, 1, 0.5).astype(dtype)
+
+
+DFTS = {"fft": (jnp.fft.rfft, jnp.fft.irfft), "matrix": (matrix_rfft, matrix_irfft)}
