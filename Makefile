@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format data bench-env clean
+.PHONY: help demo test test-slow test-all lint format data bench-env tpu-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,8 +36,11 @@ data: .venv/.stamp ## instruments, rooms and duets to train on, into data/
 bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
 	@echo 'Ready: .venv-bench/bin/python benchmarks/transforms.py --help'
 
+tpu-check: .venv-tpu/.stamp ## compile the training step for TPUs not at hand; minutes
+	.venv-tpu/bin/python benchmarks/tpu_check.py $(TPU_FLAGS)
+
 clean: ## remove all that these targets made
-	rm -rf .venv .venv-bench build dist demo-out *.egg-info
+	rm -rf .venv .venv-bench .venv-tpu build dist demo-out *.egg-info
 	rm -rf .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -60,4 +63,9 @@ endef
 	$(venv)
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
+	@touch $@
+
+.venv-tpu/.stamp: setup.cfg constraints.txt
+	$(venv)
+	.venv-tpu/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[tpu]'
 	@touch $@

@@ -6,6 +6,8 @@ its metadata the config, scores, licence and commit. Nothing is ever unpickled.
 
 import contextlib
 import json
+import logging
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,12 +124,18 @@ def warm_start(params: dict, config: dict, model: Model) -> dict:
     return unflatten_dict(new | {k: jnp.asarray(v) for k, v in taken.items()})
 
 
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in Path(record.pathname).parts
+
+
 class Checkpoints:
     """Training states in WORKDIR/checkpoints: written whole or not at all, newest kept."""
 
     def __init__(self, workdir: Path):
         import orbax.checkpoint as ocp  # slow to import: not for separation
 
+        # What it raises is told once, by `_errors`; its threads log it many times.
+        logging.getLogger("absl").addFilter(_is_not_of_orbax)
         self._ocp = ocp
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").resolve(),
@@ -142,6 +150,15 @@ class Checkpoints:
         """
         if self._manager.latest_step() == step:
             return
+        place, needed = (
+            self._manager.directory,
+            sum(x.nbytes for x in jax.tree.leaves(state)),
+        )
+        if (free := shutil.disk_usage(place).free) < 1.5 * needed:
+            raise UserError(
+                f"{place}: cannot be written; {free / 1e6:.0f} MB are free, a checkpoint "
+                f"needs {needed / 1e6:.0f}; make room, and the same command goes on"
+            )
         args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
         with self._errors("written; make room or see to its permissions"):
             self._manager.save(step, args=args)

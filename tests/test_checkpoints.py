@@ -1,6 +1,7 @@
 """Release files: what is saved comes back, and what is no model is refused."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 from test_separator import init, noise, small_model
 
-from sep.checkpoints import FORMAT, Model, completed, load_model, save_model
+from sep.checkpoints import FORMAT, Checkpoints, Model, completed, load_model, save_model
 from sep.config import get_config
 from sep.errors import UserError
 from sep.inference import Separation
@@ -75,3 +76,16 @@ def test_a_model_that_does_not_fit_its_config_is_refused(model):
         Separation(model._replace(params={"x": np.zeros(3)}))
     with pytest.raises(UserError, match="another version"):
         Separation(model._replace(config=model.config | {"model": {"sources": ["a", "b"]}}))
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    checkpoints, state = Checkpoints(tmp_path), {"x": jax.numpy.zeros(1000)}
+    checkpoints.save(1, state)
+    free = shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(UserError, match="0 MB are free, a checkpoint needs 0"):
+        checkpoints.save(2, state)
+    checkpoints.close()
+    again = Checkpoints(tmp_path)
+    np.testing.assert_array_equal(again.restore({"x": jax.numpy.ones(1000)})["x"], 0)
+    again.close()
