@@ -1,7 +1,8 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and settings read from them."""
 
 import contextlib
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,17 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
         except OSError as error:
             raise UserError(f"{folder}: cannot be used ({error.strerror})") from None
         yield
+
+
+def read_toml(path: Path, what: str) -> dict:
+    """What a TOML file says; `what` it should be is for the message.
+
+    Raises:
+      UserError: it cannot be read, or is something else.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: no {what} ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file ({error})") from None

@@ -12,7 +12,6 @@ OUT/manifest.json has every file with its hash: the same recordings make the sam
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from sep import audio, cli
 from sep.data import duets
 from sep.data.folders import SPLITS
 from sep.errors import UserError
-from sep.files import replacing
+from sep.files import read_toml, replacing
 
 _SPLIT = flags.DEFINE_string(
     "split", None, "TOML file that names recordings.", required=True
@@ -95,12 +94,7 @@ def read_split(path: Path, root: Path) -> dict[str, dict[str, list[Path]]]:
       UserError: the file is wrong, or a recording is missing or in two splits, or would
         take the place of another.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file ({error})") from None
+    tables = read_toml(path, "table of recordings")
     known = ", ".join(f"[{split}]" for split in SPLITS)
     if unknown := tables.keys() - set(SPLITS):
         raise UserError(f"{path}: {min(unknown)} is none of {known}")

@@ -16,11 +16,11 @@
 Paths are relative to a folder named beside the catalogue.
 """
 
-import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 from sep.errors import UserError
+from sep.files import read_toml
 
 KINDS = ("piano", "violin")
 
@@ -46,12 +46,7 @@ def catalogue(path: Path, root: Path) -> dict[str, list[Instrument]]:
     Raises:
       UserError: the catalogue or one of its files is missing, or an entry is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: no catalogue of instruments ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file ({error})") from None
+    tables = read_toml(path, "catalogue of instruments")
     if unknown := tables.keys() - set(KINDS):
         raise UserError(f"{path}: [[{min(unknown)}]] is none of {', '.join(KINDS)}")
     for kind in KINDS:
