@@ -7,6 +7,7 @@ its metadata the config, scores, licence and commit. Nothing is ever unpickled.
 import contextlib
 import json
 import logging
+import math
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -124,12 +125,34 @@ def warm_start(params: dict, config: dict, model: Model) -> dict:
     return unflatten_dict(new | {k: jnp.asarray(v) for k, v in taken.items()})
 
 
+class BestModel:
+    """The release file of a run: the model with the highest validation score so far."""
+
+    def __init__(self, path: Path, config: dict, metadata: dict[str, str]):
+        self.path, self._metadata = path, metadata
+        self._config = {part: config[part] for part in ("model", "separation")}
+        self._score = -math.inf
+        if path.exists():
+            self._score = float(load_model(str(path)).metadata["si_sdr"])
+
+    def offer(self, step: int, score: float, params: dict) -> None:
+        """Takes the place of the best one if it is better."""
+        if score > self._score:
+            self._score = score
+            facts = {"step": str(step), "si_sdr": str(score), **self._metadata}
+            save_model(self.path, Model(self._config, params, facts))
+
+
+def _score(scores: dict) -> float:
+    return scores["si_sdr"]
+
+
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in Path(record.pathname).parts
 
 
 class Checkpoints:
-    """Training states in WORKDIR/checkpoints: written whole or not at all, newest kept."""
+    """Training states in WORKDIR/checkpoints, whole or not there: the newest, the best."""
 
     def __init__(self, workdir: Path):
         import orbax.checkpoint as ocp  # slow to import: not for separation
@@ -137,13 +160,21 @@ class Checkpoints:
         # What it raises is told once, by `_errors`; its threads log it many times.
         logging.getLogger("absl").addFilter(_is_not_of_orbax)
         self._ocp = ocp
+        policies = ocp.checkpoint_managers
+        # Not max_to_keep, which with best_fn deletes the newest unless it is the best.
+        best = policies.BestN(
+            get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+        )
+        keep = policies.AnyPreservationPolicy([policies.LatestN(1), best])
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").resolve(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=2),
+            options=ocp.CheckpointManagerOptions(best_fn=_score, preservation_policy=keep),
         )
 
-    def save(self, step: int, state) -> None:
+    def save(self, step: int, state, scores: dict | None = None) -> None:
         """Starts to write the state; returns before it is on disk.
+
+        `scores` of its validation, if there was one, say whether it is the best so far.
 
         Raises:
           UserError: this one or the one before cannot be written.
@@ -161,7 +192,7 @@ class Checkpoints:
             )
         args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
         with self._errors("written; make room or see to its permissions"):
-            self._manager.save(step, args=args)
+            self._manager.save(step, args=args, metrics=scores)
 
     def restore(self, state):
         """The newest state on disk, or the given one if there is none.

@@ -16,6 +16,7 @@ _SHARES = (
     *("aligned", "polarity", "absent", "band_limit", "room", "shared"),
     *("swap", "pan", "width", "noise", "clip"),
 )
+DTYPES = ("float32", "bfloat16")  # that a network may compute in
 _STRENGTHS = (
     *("workers", "room_seconds", "gain_db", "level_db", "equaliser_db"),
     *("band_limit_hz", "clip_db"),
@@ -51,9 +52,13 @@ def check(config: dict) -> None:
         for name in names:
             if config[part][name] < 1:
                 raise UserError(f"--config.{part}.{name} must be at least 1")
-    if rest := config["data"]["batch_size"] % config["train"]["accumulate"]:
+    if (dtype := config["train"]["compute_dtype"]) not in DTYPES:
+        raise UserError(f"train.compute_dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+    parts, devices = config["train"]["accumulate"], jax.device_count()
+    if rest := config["data"]["batch_size"] % (parts * devices):
         raise UserError(
-            f"data.batch_size must be a multiple of train.accumulate; {rest} are left over"
+            f"data.batch_size must be a multiple of train.accumulate ({parts}) times the "
+            f"devices that share it ({devices}); {rest} are left over"
         )
 
 

@@ -95,6 +95,8 @@ def get_config() -> ConfigDict:
                 "steps": 2000,
                 "init_from": "",  # a model to begin with, as --model of separate.py
                 "accumulate": 1,  # parts of a batch, one after another: less memory
+                "rematerialise": False,  # compute twice what gradients need: less memory
+                "compute_dtype": "float32",  # of the network; or "bfloat16", less exact
                 "loss": "snr",
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,

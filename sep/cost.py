@@ -19,14 +19,13 @@ def flops(function: Callable, *arguments) -> float:
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
-def summary(train_step: Callable, state, stems_BSCT, rooms_RL, rate: int) -> str:
+def summary(train_step: Callable, state, stems_BSCT, rooms_RL, batch_seconds: float) -> str:
     """One line: parameters, and what a step costs."""
     size = sum(x.size for x in jax.tree.leaves(state.params))
-    batch = stems_BSCT.shape[0] * stems_BSCT.shape[-1] / rate
     work = flops(train_step, state, stems_BSCT, rooms_RL)
     return (
         f"{size / 1e6:.2f} M parameters; a step is {work / 1e9:.1f} GFLOP "
-        f"for {batch:.0f} s of sound"
+        f"for {batch_seconds:.0f} s of sound"
     )
 
 

@@ -1,22 +1,22 @@
 """The only training loop: batches in; a log, checkpoints and the best model out."""
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from sep import cost
-from sep.checkpoints import RELEASE, Checkpoints, Model, load_model, save_model, warm_start
+from sep import cost, devices
+from sep.board import Board
+from sep.checkpoints import RELEASE, BestModel, Checkpoints, load_model, warm_start
 from sep.data import mixing, pipeline
 from sep.data.stems import Stems
 from sep.errors import UserError
-from sep.logs import Log
+from sep.progress import BOARD, Progress
 from sep.separator import build, output_names
 from sep.training import (
     State,
@@ -27,7 +27,8 @@ from sep.training import (
     validate,
 )
 
-METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
+PROFILE = "profile"  # in a workdir: the trace
+_TRACED = range(3, 8)  # steps of this process that a trace shows: compiled and warm
 
 
 def fit(
@@ -39,70 +40,89 @@ def fit(
     *,
     metadata: dict[str, str],
     stopped: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
+    profile: bool = False,
 ) -> Path:
     """Trains until config.train.steps, or goes on where WORKDIR stopped; see `train.py`.
 
     Returns the release file of the best model. `metadata` goes into it; `stopped` is
     asked at every step whether to save and leave. `rooms_RL` are impulse responses (R, L),
-    maybe none.
+    maybe none. All devices of all processes share the work, and every process calls this.
 
     Raises:
       UserError: too many steps in a row had no finite gradient, the memory does not
         suffice, or the stems cannot be used.
     """
-    train, names = config["train"], output_names(config["model"])
+    train, data, names = config["train"], config["data"], output_names(config["model"])
     rate = config["model"]["sample_rate"]
-    rooms_RL, size = jnp.asarray(rooms_RL), config["data"]["batch_size"]
+    batch_seconds = data["batch_size"] * data["crop_seconds"]
+    mesh, leads = devices.data_mesh(), devices.leads()
     crops_BSCT = validation_crops(config, valid_stems, names)
     separator, optimiser = build(config["model"]), make_optimiser(train)
     state = first_state(config, train_stems, names, rooms_RL, separator, optimiser)
+    state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     checkpoints = Checkpoints(workdir)
     state = checkpoints.restore(state)
     first_step = int(state.step)
     batches = pipeline.batches(
         train_stems,
         names,
-        config["data"],
-        crop=samples(config, config["data"]["crop_seconds"]),
+        data,
+        crop=samples(config, data["crop_seconds"]),
         seed=config["seed"] + 1,
         first_step=first_step,
+        process=jax.process_index(),
+        processes=jax.process_count(),
     )
-    train_step = make_train_step(separator, optimiser, config)
-    eval_step = make_eval_step(separator)
-    release, saved_at = workdir / RELEASE, time.monotonic()
-    log = Log(workdir / METRICS, first_step)
-    best, since_best = best_score(release), log.since_best("valid_si_sdr")
-    progress = tqdm(
-        total=train["steps"], initial=first_step, unit="step", dynamic_ncols=True
+    if profile and leads:
+        batches = traced(batches, workdir / PROFILE)
+    train_step = make_train_step(separator, optimiser, config, devices.everywhere(mesh))
+    score = partial(
+        validate,
+        make_eval_step(separator, devices.everywhere(mesh)),
+        crops_BSCT=crops_BSCT,
+        batch=data["batch_size"],
+        names=names,
+        put=partial(devices.split_rows, mesh),
     )
-    with closing(checkpoints), closing(log), progress:
-        for step, stems_BSCT in enumerate(batches, first_step + 1):
-            if step > train["steps"] or stopped() or done(since_best, train):
+    board = Board(workdir / BOARD, first_step) if tensorboard and leads else None
+    progress = Progress(workdir, first_step, train["steps"], mute=not leads, board=board)
+    best = BestModel(workdir / RELEASE, config, metadata)
+    saved_at = time.monotonic()
+    # Innermost is what ends a process of many at once: closing would wait for the others.
+    with closing(checkpoints), closing(progress), devices.connected():
+        for step, rows_BSCT in enumerate(batches, first_step + 1):
+            overdue = time.monotonic() - saved_at > train["checkpoint_seconds"]
+            stop, save = devices.agreed(
+                [stopped() or progress.stale(train["patience"]), overdue]
+            )
+            if stop or step > train["steps"]:
                 break
-            if step == first_step + 1:
-                progress.write(cost.summary(train_step, state, stems_BSCT, rooms_RL, rate))
             began = time.monotonic()
+            stems_BSCT = devices.join_rows(mesh, rows_BSCT)
+            if step == first_step + 1:
+                progress.say(
+                    cost.summary(train_step, state, stems_BSCT, rooms_RL, batch_seconds)
+                )
             state, metrics = advance(train_step, state, stems_BSCT, rooms_RL)
             line = {"step": step} | {name: float(value) for name, value in metrics.items()}
             line["seconds"] = round(time.monotonic() - began, 4)
             if line["skipped"]:
-                line["first_example"] = (step - 1) * size  # its key is folded from this
-                progress.write(f"step {step} skipped: no finite gradient")
-            due = step % train["eval_every"] == 0 or step == train["steps"]
-            if due:
-                scores = validate(eval_step, state.ema, crops_BSCT, size, names)
-                line |= {f"valid_{name}": score for name, score in scores.items()}
-                progress.set_postfix_str(_summary(scores))
-                since_best += 1
-                if scores["si_sdr"] > best:
-                    best, since_best = scores["si_sdr"], 0
-                    kept = {part: config[part] for part in ("model", "separation")}
-                    facts = {"step": str(step), "si_sdr": str(best), **metadata}
-                    save_model(release, Model(kept, state.ema, facts))
+                # Its key is folded from this.
+                line["first_example"] = (step - 1) * data["batch_size"]
+                progress.say(f"step {step} skipped: no finite gradient")
+            scores = None
+            if step % train["eval_every"] == 0 or step == train["steps"]:
+                scores = score(state.ema)
+                line |= {f"valid_{name}": value for name, value in scores.items()}
+                if leads:
+                    best.offer(step, scores["si_sdr"], state.ema)
+                if board:
+                    board.sounds(step, heard(separator, state, crops_BSCT, names), rate)
             # The log first: after a crash, lines too many are cut, but none are made up.
-            log.write(line)
-            if due or time.monotonic() - saved_at > train["checkpoint_seconds"]:
-                checkpoints.save(step, state)
+            progress.step(line, batch_seconds)
+            if save or scores:
+                checkpoints.save(step, state, scores)
                 saved_at = time.monotonic()
             if line["skipped"] >= train["max_skipped"]:
                 raise UserError(
@@ -110,10 +130,31 @@ def fit(
                     f"step {step}; lower --config.train.learning_rate and train in a new "
                     "workdir"
                 )
-            progress.set_description(f"loss {line['loss']:7.3f}", refresh=False)
-            progress.update()
         checkpoints.save(int(state.step), state)
-    return release
+    return best.path
+
+
+def traced(batches: Iterator[np.ndarray], folder: Path) -> Iterator[np.ndarray]:
+    """The same batches; what is done with some of them is traced into a folder."""
+    on = False
+    try:
+        for number, rows_BSCT in enumerate(batches):
+            if on != (number in _TRACED):
+                on = not on
+                jax.profiler.start_trace(folder) if on else jax.profiler.stop_trace()
+            yield rows_BSCT
+    finally:
+        if on:  # the run ended within
+            jax.profiler.stop_trace()
+
+
+def heard(separator, state: State, crops_BSCT: np.ndarray, names) -> dict[str, np.ndarray]:
+    """Mixture and estimates (C, T) of the first validation crop, by name."""
+    mixture_BCT = mixing.to_reference_level(crops_BSCT[:1]).sum(1)
+    params = jax.device_get(state.ema)  # only this process computes, on its own device
+    estimates_BSCT = jax.jit(separator.apply)({"params": params}, mixture_BCT)
+    waves = {"mixture": np.asarray(mixture_BCT[0])}
+    return waves | dict(zip(names, np.asarray(estimates_BSCT[0]), strict=True))
 
 
 def samples(config: dict, seconds: float) -> int:
@@ -174,19 +215,3 @@ def advance(train_step, state: State, stems_BSCT, rooms_RL):
             "not enough memory for a training step; raise --config.train.accumulate, or "
             "lower --config.data.batch_size or --config.data.crop_seconds"
         ) from None
-
-
-def done(since_best: int, train) -> bool:
-    """Whether validations have stopped improving."""
-    return 0 < train["patience"] <= since_best
-
-
-def best_score(release: Path) -> float:
-    """The validation score of the best model so far."""
-    if not release.exists():
-        return -math.inf
-    return float(load_model(str(release)).metadata["si_sdr"])
-
-
-def _summary(scores: dict) -> str:
-    return f"validation SI-SDR {scores['si_sdr']:.2f} dB ({scores['si_sdri']:+.2f})"

@@ -39,10 +39,9 @@ class Log:
                 "the same command goes on from the last checkpoint"
             ) from None
 
-    def since_best(self, name: str) -> int:
-        """How many of the kept lines had a value of this name after the highest one."""
-        values = [line[name] for line in self._lines if line.get(name) is not None]
-        return len(values) - 1 - values.index(max(values)) if values else 0
+    def values(self, name: str) -> list[float]:
+        """What the kept lines have under this name, where they have it."""
+        return [line[name] for line in self._lines if line.get(name) is not None]
 
     def close(self) -> None:
         """Closes the file."""

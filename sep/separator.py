@@ -3,6 +3,8 @@
 from pathlib import PurePath
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -29,24 +31,41 @@ class Separator(nn.Module):
       representation: see `sep.representations`.
       architecture: see `sep.architectures`.
       num_sources: S; with a residual that is one more than the named sources.
+      dtype: in which the architecture computes; its parameters, and sound, are float32.
     """
 
     representation: nn.Module
     architecture: nn.Module
     num_sources: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, mixture_BCT: Array) -> Array:
         features_BNFK, context = self.representation.analyse(mixture_BCT)
-        estimates_BNFSK = self.architecture(
-            Standardise(name="standardise")(features_BNFK),
-            num_sources=self.num_sources,
-            num_outputs=self.representation.outputs,
-        )
+        features_BNFK = Standardise(name="standardise")(features_BNFK)
+        estimates_BNFSK = self.estimate(features_BNFK.astype(self.dtype))
         sources_BSCT = self.representation.synthesise(
-            estimates_BNFSK, context, mixture_BCT.shape[-1]
+            estimates_BNFSK.astype(jnp.float32), context, mixture_BCT.shape[-1]
         )
-        return share_rest(mixture_BCT, sources_BSCT)
+        # Accelerators round the factors of a product unless they are told not to.
+        with jax.default_matmul_precision("highest"):
+            return share_rest(mixture_BCT, sources_BSCT)
+
+    def estimate(self, features_BNFK: Array) -> Array:
+        """What the architecture says with its parameters in `dtype`."""
+        call = nn.map_variables(
+            lambda architecture, features_BNFK: architecture(
+                features_BNFK,
+                num_sources=self.num_sources,
+                num_outputs=self.representation.outputs,
+            ),
+            "params",
+            trans_in_fn=lambda params: jax.tree.map(
+                lambda array: array.astype(self.dtype), params
+            ),
+            init=self.is_initializing(),
+        )
+        return call(self.architecture, features_BNFK)
 
 
 class Standardise(nn.Module):

@@ -49,15 +49,18 @@ def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 
-def make_train_step(separator, optimiser, config) -> Callable:
+def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
     """train_step(state, stems_BSCT, rooms_RL) -> state, metrics; the old one is donated.
 
     The batch is worked through in `train.accumulate` parts, whose gradients are averaged:
     less memory, the same step. One without a finite gradient changes nothing but the
-    counts. Shapes of `mixing.mix`.
+    counts. Shapes of `mixing.mix`. `sharding` is that of what is returned.
     """
     train = config["train"]
     loss_of, parts = lookup(LOSSES, "loss", train["loss"]), train["accumulate"]
+    apply = separator.clone(dtype=train["compute_dtype"]).apply
+    if train["rematerialise"]:
+        apply = jax.checkpoint(apply)
 
     def loss(params, stems_BSCT, index_B, rooms_RL, state: State):
         mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(state.key))
@@ -65,9 +68,8 @@ def make_train_step(separator, optimiser, config) -> Callable:
             mix_key, index_B, stems_BSCT, rooms_RL, config
         )
         rngs = {"dropout": jax.random.fold_in(dropout_key, index_B[0])}
-        return loss_of(
-            sources_BSCT, separator.apply({"params": params}, mixture_BCT, rngs=rngs)
-        )
+        estimates_BSCT = apply({"params": params}, mixture_BCT, rngs=rngs)
+        return loss_of(sources_BSCT, estimates_BSCT)
 
     def train_step(state: State, stems_BSCT: Array, rooms_RL: Array) -> tuple[State, dict]:
         batch = len(stems_BSCT)
@@ -102,10 +104,10 @@ def make_train_step(separator, optimiser, config) -> Callable:
         metrics = {"loss": value, "gradient_norm": norm, "skipped": skipped}
         return State(state.step + 1, state.key, skipped, *learned), metrics
 
-    return jax.jit(train_step, donate_argnums=0)
+    return jax.jit(train_step, donate_argnums=0, out_shardings=sharding)
 
 
-def make_eval_step(separator) -> Callable:
+def make_eval_step(separator, sharding=None) -> Callable:
     """eval_step(params, stems_BSCT) -> SI-SDR (B, S) of estimates and of the mixture.
 
     The stems are mixed equally loud, without augmentation, so that scores of different
@@ -124,18 +126,21 @@ def make_eval_step(separator) -> Callable:
             si_sdr(references, mixtures.reshape(joined)),
         )
 
-    return jax.jit(eval_step)
+    return jax.jit(eval_step, out_shardings=sharding)
 
 
-def validate(eval_step, params, crops_BSCT: np.ndarray, batch: int, names) -> dict:
+def validate(
+    eval_step, params, crops_BSCT: np.ndarray, batch: int, names, put=jnp.asarray
+) -> dict:
     """Mean SI-SDR, in dB, of each source and of all, and the gain over the mixture.
 
     The last batch is filled up with silence, which has no score: one program serves all.
+    `put` brings a batch to the devices.
     """
     rest = -len(crops_BSCT) % batch
     crops_BSCT = np.pad(crops_BSCT, [(0, rest), (0, 0), (0, 0), (0, 0)])
     scores = [
-        eval_step(params, crops_BSCT[i : i + batch])
+        eval_step(params, put(crops_BSCT[i : i + batch]))
         for i in range(0, len(crops_BSCT), batch)
     ]
     after_BS, before_BS = (

@@ -40,16 +40,21 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with stems, and the uninterrupted run."""
-    folder = tmp_path_factory.mktemp("survival")
+def noise_stems(folder: Path) -> None:
+    """FOLDER/data, to train on."""
     noise = np.random.default_rng(0)
     for split in ("train", "valid"):
         for source in ("piano", "violin"):
             path = folder / "data" / split / source / "a.wav"
             path.parent.mkdir(parents=True)
             soundfile.write(path, 0.1 * noise.standard_normal(16_000), 8000)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with stems, and the uninterrupted run."""
+    folder = tmp_path_factory.mktemp("survival")
+    noise_stems(folder)
     process = start(folder, "whole")
     _, messages = process.communicate(timeout=300)
     assert process.returncode == 0, messages
@@ -64,7 +69,8 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-def start(folder: Path, workdir: str, *wrapper: str) -> subprocess.Popen:
+def start(folder: Path, workdir: str, *wrapper, flags=(), **more) -> subprocess.Popen:
+    """The command in a folder, with more flags and more variables."""
     variables = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
         "JAX_PLATFORMS": "cpu",
@@ -72,8 +78,8 @@ def start(folder: Path, workdir: str, *wrapper: str) -> subprocess.Popen:
     }
     return subprocess.Popen(
         [sys.executable, *wrapper, ROOT / "train.py", "--data=data", *FLAGS]
-        + [f"--workdir={workdir}"],
-        cwd=folder, env=os.environ | variables, text=True,
+        + [f"--workdir={workdir}", *flags],
+        cwd=folder, env=os.environ | variables | more, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from test_mixing import SWITCHES, TIMBRES
 from test_separator import PAIRS, small_model
 
+from sep.board import picture
 from sep.checkpoints import load_model
 from sep.checks import check
 from sep.config import get_config
@@ -19,6 +20,7 @@ from sep.fitting import fit
 from sep.logs import Log, lines_until
 from sep.losses import snr
 from sep.metrics import usdr
+from sep.progress import speed
 from sep.separator import build
 from sep.training import init_state, make_optimiser, make_train_step
 
@@ -151,6 +153,102 @@ def test_a_batch_in_parts_gives_the_same_step():
         )
 
 
+@pytest.mark.parametrize(
+    ("changes", "mark", "tolerance"),
+    [
+        ({"rematerialise": True}, "remat", 1e-5),
+        ({"compute_dtype": "bfloat16"}, ":bf16[", 0.03),
+    ],
+)
+def test_cheaper_steps_are_nearly_the_same_step(changes, mark, tolerance):
+    losses = []
+    for train in ({}, changes):
+        config = small_config(20, architecture="lstm")
+        config["train"] |= {"warmup_steps": 0, **train}
+        state, step, noise = first(config)
+        assert (mark in str(jax.make_jaxpr(step)(state, noise, ROOMS))) == (
+            train == changes
+        )
+        for _ in range(5):
+            state, metrics = step(state, noise, ROOMS)
+            assert all(leaf.dtype != "bfloat16" for leaf in jax.tree.leaves(state))
+        losses.append(float(metrics["loss"]))
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
+def test_the_newest_and_the_best_state_are_kept(duet_stems, tmp_path):
+    config = small_config(12)
+    config["train"] |= {"learning_rate": 30.0, "clip_norm": 1e9}  # it gets worse
+    log, _ = run(config, duet_stems, tmp_path)
+    scores = {x["step"]: x["valid_si_sdr"] for x in log if "valid_si_sdr" in x}
+    best = max(scores, key=scores.get)
+    kept = {int(folder.name) for folder in (tmp_path / "checkpoints").glob("[0-9]*")}
+    assert kept == {best, 12}
+    assert best < 12
+
+
+def test_a_stem_that_gets_lost_during_a_run_ends_it_in_one_line(duet_stems, tmp_path):
+    lost = stem(tmp_path / "lost.npy", np.ones((1, RATE)))
+    stems = duet_stems._replace(solos=duet_stems.solos | {"violin": [lost]}, tracks=[])
+    asked = itertools.count()
+
+    def lose():
+        if next(asked) == 3:
+            lost.entry.unlink()
+        return False
+
+    config = small_config(40)
+    with pytest.raises(
+        UserError, match=r"lost\.npy: the cache lost a decoded stem"
+    ) as error:
+        fit(config, stems, duet_stems, ROOMS, tmp_path, metadata={}, stopped=lose)
+    assert "\n" not in str(error.value)
+    assert lines_until(tmp_path / "metrics.jsonl", 40)
+
+
+def test_tensorboard_and_profiler_get_what_they_show(duet_stems, tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    options = {"tensorboard": True, "profile": True}
+    run(small_config(10), duet_stems, tmp_path, **options)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    data, found = path.read_bytes(), {}
+    while data:  # records: length, checksum, event, checksum
+        size = int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12 : 12 + size])
+        data = data[16 + size :]
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value))
+    assert [step for step, _ in found["training/loss"]] == list(range(1, 11))
+    assert [step for step, _ in found["validation/valid_si_sdr"]] == [2, 4, 6, 8, 10]
+    for name in ("mixture", *NAMES):
+        sounds = [v.audio for _, v in found[name] if v.HasField("audio")]
+        images = [v.image for _, v in found[name] if v.HasField("image")]
+        assert len(sounds) == len(images) == 5
+        assert sounds[0].sample_rate == RATE
+        assert images[0].encoded_image_string.startswith(b"\x89PNG")
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_pictures_show_high_tones_above_low_ones():
+    time = np.arange(RATE) / RATE
+    low, high = (picture(np.sin(2 * np.pi * f * time)) for f in (500, 5000))
+    assert low.dtype == np.uint8
+    assert low.shape == high.shape
+    middle = low.shape[1] // 2
+    for shades, frequency in ((low, 500), (high, 5000)):
+        row = low.shape[0] - 1 - shades[:, middle].argmin()  # 0 is black, and loud
+        assert row * RATE / 2048 == pytest.approx(frequency, abs=RATE / 2048)
+    assert (picture(np.zeros(RATE)) == 0).sum() == 0
+
+
+def test_what_a_run_is_to_expect_is_told():
+    assert speed(0.5, 48.0, 7200) == (
+        "0.50 s a step: 96.0 hours of audio an hour; 7200 more steps in 1 h 00 min, "
+        "validation aside"
+    )
+
+
 def test_a_run_ends_when_validation_no_longer_improves(duet_stems, tmp_path):
     config = small_config(40)
     config["train"] |= {"learning_rate": 1e-9, "patience": 2}  # it learns nothing
@@ -216,12 +314,12 @@ def test_logs_are_cut_back_to_the_restored_step(tmp_path):
     path.write_text('{"step": 1, "x": 3}\n{"step": 2, "x": 2}\n{"step": 3}\n{"st')
     log = Log(path, 2)
     assert path.read_text() == '{"step": 1, "x": 3}\n{"step": 2, "x": 2}\n'
-    assert log.since_best("x") == 1
+    assert log.values("x") == [3, 2]
     log.write({"step": 3, "x": float("nan")})
     log.close()
     assert path.read_text().endswith('{"step": 3, "x": null}\n')
     log = Log(tmp_path / "none.jsonl", 2)
-    assert log.since_best("x") == 0
+    assert log.values("x") == []
     log.close()
 
 
@@ -260,10 +358,13 @@ def test_sources_need_different_names_of_files(sources):
         ("data", "gain_db", -1.0),
         ("data", "channels", 3),
         ("data", "workers", -1),
+        ("data", "batch_size", 3),
+        ("train", "compute_dtype", "float64"),
     ],
 )
 def test_settings_out_of_range_are_named(part, name, value):
     config = small_config(2)
+    config["train"]["accumulate"] = 2
     config[part][name] = value
     with pytest.raises(UserError, match=name):
         check(config)

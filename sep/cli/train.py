@@ -1,4 +1,4 @@
-"""Trains a separator on a folder of stems.
+r"""Trains a separator on a folder of stems.
 
   python train.py --data=DATA --workdir=RUN
 
@@ -14,9 +14,18 @@ and training goes on where it stopped.
   python train.py --data=DATA --workdir=RUN --config.train.steps=500
   python train.py --data=DATA --workdir=RUN --config.model.sources=cello,harp
 
+All devices of the machine share each batch. With more machines run this on each:
+
+  python train.py --data=DATA --workdir=RUN \
+      --coordinator=HOST:PORT --processes=2 --process=0
+
+where HOST is the machine of process 0, and DATA and RUN are the same folders for all; on
+TPU pods, Slurm and Open MPI --coordinator=auto is enough.
+
 Settings are listed, with their values and meaning, in sep/config.py.
 """
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -39,6 +48,23 @@ _DATA = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder for the run: log, checkpoints, model.", required=True
 )
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard",
+    False,
+    "Write scalars, pictures and sound to WORKDIR/tensorboard; see them with `tensorboard "
+    "--logdir WORKDIR`. Needs the extra of that name.",
+)
+_PROFILE = flags.DEFINE_bool(
+    "profile",
+    False,
+    "Write a trace of some steps to WORKDIR/profile; see it with `xprof` or "
+    "ui.perfetto.dev.",
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0 of many, or auto where the cluster knows."
+)
+_PROCESS = flags.DEFINE_integer("process", None, "Number of this process.", lower_bound=0)
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
 
 # Settings that may change when a run goes on. More steps stretch the learning rate's curve.
 MAY_CHANGE = frozenset(
@@ -65,20 +91,34 @@ def main(argv: list[str]) -> None:
     with cli.plain_flag_errors():  # a config file that is not there shows only now
         settings = chosen_settings()
 
-    from sep.checks import check  # slow to import, hence after the flags have been checked
+    # Slow to import, hence after the flags have been checked.
+    from sep import devices
+
+    if _COORDINATOR.value:
+        devices.connect(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
+    elif _PROCESS.value is not None or _PROCESSES.value is not None:
+        raise UserError("--process and --processes need --coordinator=HOST:PORT")
+    with devices.connected():
+        train(settings, Path(_WORKDIR.value), leads=devices.leads())
+
+
+def train(settings: dict, workdir: Path, *, leads: bool) -> None:
+    """Checks, reads, trains and says what came of it. Who leads does the writing."""
+    from sep.checks import check
     from sep.fitting import fit
 
     check(settings)  # before any sound is read
-    workdir, stop = Path(_WORKDIR.value), []
+    stop = []
     check_folders(settings)
 
     def leave(signum, _) -> None:
         stop.append(True)
         signal.signal(signum, signal.SIG_DFL)  # who cannot wait asks twice
 
-    with locked(workdir, "training"):
-        claim(workdir, settings)
-        material = read_material(settings)
+    with locked(workdir, "training") if leads else contextlib.nullcontext():
+        if leads:
+            claim(workdir, settings)
+        material = read_material(settings, quiet=not leads)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, leave)
         release = fit(
@@ -87,7 +127,11 @@ def main(argv: list[str]) -> None:
             workdir,
             metadata={"commit": commit()},
             stopped=lambda: bool(stop),
+            tensorboard=_TENSORBOARD.value,
+            profile=_PROFILE.value,
         )
+    if not leads:
+        return
     if stop:
         print(f"stopped and saved in {workdir}; the same command goes on from there")
     print(f"model: {release}" if release.exists() else "no model before a validation")
@@ -107,7 +151,7 @@ def check_folders(settings: dict) -> None:
         )
 
 
-def read_material(settings: dict):
+def read_material(settings: dict, *, quiet: bool):
     """Stems to train on and to validate on, and rooms; says how much there is."""
     import jax
 
@@ -128,13 +172,16 @@ def read_material(settings: dict):
         for split in ("train", "valid")
     )
     rooms_RL = rooms.load(place / "rooms", rate, data["room_seconds"])
+    if quiet:
+        return train_stems, valid_stems, rooms_RL
     for name, found in train_stems.solos.items():
         hours = sum(stem.length for stem in found) / rate / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
     print(f"tracks: {len(train_stems.tracks)}, rooms: {len(rooms_RL)}")
     print(
         f"{model['architecture']} on {model['representation']}, "
-        f"{settings['train']['steps']} steps, on {jax.devices()[0].device_kind}"
+        f"{settings['train']['steps']} steps, on {jax.device_count()} x "
+        f"{jax.devices()[0].device_kind}"
     )
     return train_stems, valid_stems, rooms_RL
 

@@ -38,8 +38,17 @@ class Stem(NamedTuple):
         """Its float16 samples: mapped, not in memory, and only while they are used.
 
         A map holds a file open, and a data set may have more files than a process may.
+
+        Raises:
+          UserError: the file has been lost, or spoilt, since it was decoded.
         """
-        return np.load(self.entry, mmap_mode="r", allow_pickle=False)
+        try:
+            return np.load(self.entry, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"{self.entry}: the cache lost a decoded stem ({error}); the same command "
+                "decodes it again and goes on"
+            ) from None
 
 
 class Stems(NamedTuple):
