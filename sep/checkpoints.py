@@ -9,6 +9,8 @@ import json
 import logging
 import math
 import shutil
+import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,6 +149,12 @@ def _score(scores: dict) -> float:
     return scores["si_sdr"]
 
 
+def _tell_of_main_thread(*error) -> None:
+    # Python's own threads have threading.excepthook: this leaves out TensorStore's.
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(*error)
+
+
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in Path(record.pathname).parts
 
@@ -157,8 +165,9 @@ class Checkpoints:
     def __init__(self, workdir: Path):
         import orbax.checkpoint as ocp  # slow to import: not for separation
 
-        # What it raises is told once, by `_errors`; its threads log it many times.
+        # What it raises is told once, by `_errors`; its threads tell it many times.
         logging.getLogger("absl").addFilter(_is_not_of_orbax)
+        sys.excepthook = _tell_of_main_thread
         self._ocp = ocp
         policies = ocp.checkpoint_managers
         # Not max_to_keep, which with best_fn deletes the newest unless it is the best.

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from sep.architectures.memory import rematerialised
 from sep.data import mixing
 from sep.losses import LOSSES
 from sep.metrics import si_sdr
@@ -60,7 +61,7 @@ def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
     loss_of, parts = lookup(LOSSES, "loss", train["loss"]), train["accumulate"]
     apply = separator.clone(dtype=train["compute_dtype"]).apply
     if train["rematerialise"]:
-        apply = jax.checkpoint(apply)
+        apply = rematerialised(apply)
 
     def loss(params, stems_BSCT, index_B, rooms_RL, state: State):
         mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(state.key))

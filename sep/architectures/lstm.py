@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from sep.architectures.memory import kept
 from sep.architectures.recurrence import bilstm, init_bilstm
 
 
@@ -39,7 +40,7 @@ class Lstm(nn.Module):
             parameters = self.param(
                 f"bilstm_{layer}", init_bilstm, heard_BNK.shape[-1], self.hidden
             )
-            heard_BNK = bilstm(parameters, heard_BNK)
+            heard_BNK = kept(bilstm(parameters, heard_BNK))
         joined_BNK = jnp.concatenate([compressed_BNK, heard_BNK], -1)
         joined_BNK = nn.relu(nn.LayerNorm()(nn.Dense(2 * self.hidden)(joined_BNK)))
         estimates = nn.Dense(bins * num_sources * num_outputs)(joined_BNK)
