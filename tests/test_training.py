@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from test_mixing import SWITCHES, TIMBRES
 from test_separator import PAIRS, small_model
 
+from sep.architectures import ARCHITECTURES
+from sep.architectures.memory import rematerialised
 from sep.board import picture
 from sep.checkpoints import load_model
 from sep.checks import check
@@ -174,6 +177,23 @@ def test_cheaper_steps_are_nearly_the_same_step(changes, mark, tolerance):
             assert all(leaf.dtype != "bfloat16" for leaf in jax.tree.leaves(state))
         losses.append(float(metrics["loss"]))
     assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
+def test_rematerialised_gradients_keep_what_layers_put_out():
+    network = ARCHITECTURES["lstm"](hidden=16, layers=6, dropout=0.0)
+    features_BNFK = np.ones((2, 50, 10, 1), np.float32)
+    sizes = {"num_sources": 2, "num_outputs": 1}
+    params = network.init(jax.random.key(0), features_BNFK, **sizes)
+
+    def kept_bytes(apply):
+        _, gradient = jax.vjp(lambda params: apply(params, features_BNFK), params)
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(gradient))
+
+    apply = partial(network.apply, **sizes)
+    layers = 6 * 2 * 50 * 2 * 16 * 4
+    fixed = sum(leaf.nbytes for leaf in jax.tree.leaves(params)) + features_BNFK.nbytes
+    assert layers < kept_bytes(rematerialised(apply)) < 1.1 * (layers + fixed)
+    assert kept_bytes(apply) > 3 * layers
 
 
 def test_the_newest_and_the_best_state_are_kept(duet_stems, tmp_path):
