@@ -93,8 +93,8 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     """The default config's jitted step and its arguments: shapes and places only."""
     import jax
     import jax.numpy as jnp
-    from jax.sharding import NamedSharding, PartitionSpec
 
+    from sep import devices
     from sep.config import get_config
     from sep.separator import build, output_names
     from sep.training import init_state, make_optimiser, make_train_step
@@ -112,8 +112,7 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     def initial(mixture_BCT):
         return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
 
-    def put(tree, *spec):
-        sharding = NamedSharding(mesh, PartitionSpec(*spec))
+    def put(tree, sharding):
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
         )
@@ -123,8 +122,13 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
 
     state = jax.eval_shape(initial, floats(batch, data["channels"], samples))
     stems_BSCT = floats(batch, sources, data["channels"], samples)
-    places = put(state), put(stems_BSCT, "data"), put(floats(args.rooms, room))
-    return make_train_step(separator, optimiser, config), places
+    everywhere = devices.everywhere(mesh)
+    places = (
+        put(state, everywhere),
+        put(stems_BSCT, devices.by_rows(mesh)),
+        put(floats(args.rooms, room), everywhere),
+    )
+    return make_train_step(separator, optimiser, config, everywhere), places
 
 
 def lowered_for_cuda(args: argparse.Namespace, dft: str) -> dict[str, Any]:

@@ -98,20 +98,15 @@ def fit(
             )
             if stop or step > train["steps"]:
                 break
-            began = time.monotonic()
             stems_BSCT = devices.join_rows(mesh, rows_BSCT)
             if step == first_step + 1:
                 progress.say(
                     cost.summary(train_step, state, stems_BSCT, rooms_RL, batch_seconds)
                 )
             state, metrics = advance(train_step, state, stems_BSCT, rooms_RL)
-            line = {"step": step} | {name: float(value) for name, value in metrics.items()}
-            line["seconds"] = round(time.monotonic() - began, 4)
-            if line["skipped"]:
-                # Its key is folded from this.
+            line, scores = {"step": step, **metrics}, None
+            if line["skipped"]:  # the examples' keys are folded from this
                 line["first_example"] = (step - 1) * data["batch_size"]
-                progress.say(f"step {step} skipped: no finite gradient")
-            scores = None
             if step % train["eval_every"] == 0 or step == train["steps"]:
                 scores = score(state.ema)
                 line |= {f"valid_{name}": value for name, value in scores.items()}
@@ -199,15 +194,17 @@ def first_state(config, stems: Stems, names, rooms_RL, separator, optimiser) -> 
     return state._replace(params=params, ema=jax.tree.map(jnp.copy, params))
 
 
-def advance(train_step, state: State, stems_BSCT, rooms_RL):
-    """One step, waited for.
+def advance(train_step, state: State, stems_BSCT, rooms_RL) -> tuple[State, dict]:
+    """One step, waited for: the state, and metrics as numbers.
 
     Raises:
       UserError: there is not enough memory for it.
     """
+    began = time.monotonic()
     try:
         state, metrics = train_step(state, stems_BSCT, rooms_RL)
-        return state, jax.device_get(metrics)
+        numbers = {name: float(value) for name, value in metrics.items()}
+        return state, numbers | {"seconds": round(time.monotonic() - began, 4)}
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -41,6 +41,8 @@ class Progress:
         if self._mute:
             return
         self._log.write(line)
+        if line["skipped"]:
+            self.say(f"step {line['step']} skipped: no finite gradient")
         if self._board:
             self._board.scalars(line)
         if "valid_si_sdr" in line:
