@@ -63,6 +63,7 @@ endef
 	$(venv)
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
+	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps openunmix
 	@touch $@
 
 .venv-tpu/.stamp: setup.cfg constraints.txt

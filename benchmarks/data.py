@@ -141,7 +141,7 @@ def training_step(config: dict, stems, rooms_RL, crop: int):
 
     def seconds(batch_BSCT) -> dict[str, float]:
         start = time.perf_counter()
-        state, metrics = step(states.pop(), batch_BSCT, rooms_RL, key)
+        state, metrics = step(states.pop(), batch_BSCT, rooms_RL)
         float(metrics["loss"])
         stepped = time.perf_counter()
         states.append(state)

@@ -46,7 +46,7 @@ def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     """A new state; real mixtures, since they set how features are standardised."""
     params = jax.jit(separator.init)(key, mixture_BCT)["params"]
     zero, ema = jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params)
-    key_data = jax.random.key_data(key)
+    key_data = jnp.copy(jax.random.key_data(key))  # the state will be donated
     return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 

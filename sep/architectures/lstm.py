@@ -24,14 +24,16 @@ class Lstm(nn.Module):
     layers: int
     dropout: float
 
+    # Frames of all recordings are rows (M) of one matrix wherever they can be: XLA is slow
+    # to make ready products over two axes, which gradients of weights are otherwise.
     @nn.compact
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
         batch, frames, bins, _ = features_BNFK.shape
-        flat_BNK = features_BNFK.reshape(batch, frames, -1)
-        compressed_BNK = nn.tanh(nn.LayerNorm()(nn.Dense(2 * self.hidden)(flat_BNK)))
-        heard_BNK = compressed_BNK
+        flat_MK = features_BNFK.reshape(batch * frames, -1)
+        compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(2 * self.hidden)(flat_MK)))
+        heard_BNK = compressed_MK.reshape(batch, frames, -1)
         for layer in range(self.layers):
             if layer:
                 heard_BNK = nn.Dropout(
@@ -41,7 +43,8 @@ class Lstm(nn.Module):
                 f"bilstm_{layer}", init_bilstm, heard_BNK.shape[-1], self.hidden
             )
             heard_BNK = kept(bilstm(parameters, heard_BNK))
-        joined_BNK = jnp.concatenate([compressed_BNK, heard_BNK], -1)
-        joined_BNK = nn.relu(nn.LayerNorm()(nn.Dense(2 * self.hidden)(joined_BNK)))
-        estimates = nn.Dense(bins * num_sources * num_outputs)(joined_BNK)
+        heard_MK = heard_BNK.reshape(batch * frames, -1)
+        joined_MK = jnp.concatenate([compressed_MK, heard_MK], -1)
+        joined_MK = nn.relu(nn.LayerNorm()(nn.Dense(2 * self.hidden)(joined_MK)))
+        estimates = nn.Dense(bins * num_sources * num_outputs)(joined_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

@@ -48,10 +48,13 @@ def bilstm(params, inputs_BNF):
     mode only (no jvp, no hessian).
     """
     params = jax.tree.map(lambda x: x.astype(inputs_BNF.dtype), params)
-    inputs_NBF = inputs_BNF.swapaxes(0, 1)
+    batch, frames, features = inputs_BNF.shape
+    inputs_MF = inputs_BNF.swapaxes(0, 1).reshape(-1, features)
     states_DNBH = [
         recur(
-            inputs_NBF @ params["input"][direction] + params["bias"][direction],
+            (inputs_MF @ params["input"][direction] + params["bias"][direction]).reshape(
+                frames, batch, -1
+            ),
             params["recurrent"][direction],
             bool(direction),
         )
@@ -127,7 +130,9 @@ def _recur_bwd(reverse, residuals, grad_NBH):
     before, after = slice(None, -1), slice(1, None)
     if reverse:
         before, after = after, before
-    return grad_NBG, jnp.einsum("nbh,nbg->hg", states_NBH[before], grad_NBG[after])
+    states_MH = states_NBH[before].reshape(-1, kernel_HG.shape[0])
+    grad_MG = grad_NBG[after].reshape(-1, kernel_HG.shape[1])
+    return grad_NBG, states_MH.T @ grad_MG
 
 
 recur.defvjp(_recur_fwd, _recur_bwd)

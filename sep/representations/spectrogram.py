@@ -58,11 +58,9 @@ class _Spectrogram(nn.Module):
         """Waves (B, S, C, length): the context times the masks, transformed back."""
         batch, channels, frames, bins = context.shape
         mask_BNFS = self.mask(estimates_BNFSK)
-        mask_BNFS = jnp.pad(
-            mask_BNFS,
-            [(0, 0), (0, 0), (0, bins - mask_BNFS.shape[2]), (0, 0)],
-            mode="edge",
-        )
+        highest_BN1S, above = mask_BNFS[:, :, -1:], bins - mask_BNFS.shape[2]
+        # Not jnp.pad, whose mode "edge" takes many times as long to differentiate.
+        mask_BNFS = jnp.concatenate([mask_BNFS, highest_BN1S.repeat(above, 2)], 2)
         mask_BCNFS = mask_BNFS.reshape(batch, channels, frames, bins, -1)
         mask_BSCNF = jnp.moveaxis(mask_BCNFS, 4, 1)
         return transforms.istft(

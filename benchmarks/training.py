@@ -1,0 +1,431 @@
+"""Times a training step of Sep against the same networks in PyTorch, on the CPU.
+
+  .venv-bench/bin/python benchmarks/training.py                  (after `make bench-env`)
+  .venv-bench/bin/python benchmarks/training.py --profile        where does our time go?
+
+Two comparisons, with batches, crops and threads alike; all parties run in turn, round by
+round, and what compiles does so before. Both sides have their batch in memory and do
+network, loss, gradient and Adam.
+
+`lstm_ratio`: Open-Unmix itself (Stöter et al. 2019), one target in mono, with its own
+transform and the steps of its scripts/train.py, against `lstm` on `magnitude` with one
+source and Open-Unmix's sizes: three layers of 256 cells a direction, dropout, every bin.
+Ours is the whole train step, augmentation off: beyond what Open-Unmix does, it sets
+levels, goes back to waves for its loss, clips gradients and averages parameters. (One
+source is all of its mixture: nothing is learnt, yet everything is computed.)
+
+`default_ratio`: the base config's train step, augmentation off, against a port of that
+very separator to PyTorch, in this file. Before anything is timed the port gets Sep's
+parameters, and must give the same waves, loss and norm of the gradient.
+
+Ratios are our throughput over theirs: more than 1, ours is faster. `mfu` is the work of
+the default step (`sep.cost`) a second over that of the fastest product of square float32
+matrices that JAX or PyTorch makes here. `compile_seconds` are those of the default step
+with its augmentation, each in a process of its own: without, and with, what JAX's cache
+keeps of the one before. The last line is JSON. The exit status is 1 if the default
+separator has no port, or one that computes something else.
+
+Use a quiet machine: PyTorch's threads wait for each other in busy loops, and where other
+work takes their processors for a moment its LSTM can be ten times as slow. `others` is the
+share of the processors' time that was not this process's: ratios mean little above 0.05.
+"""
+
+import argparse
+import concurrent.futures
+import importlib.util
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from threads import pin
+
+AUGMENTATION = (  # strengths in the `data` part of a config
+    ("gain_db", "level_db", "polarity", "absent", "equaliser_db", "band_limit", "room")
+    + ("swap", "pan", "width", "noise", "clip")
+)
+ROOMS = 60  # impulse responses, as `make data` makes
+SIDES = (512, 1024, 2048)  # of square matrices
+TOLERANCE = 1e-3  # of the port, relative
+WHOLE = (  # the parts of a step that are no part of another
+    ("mixing", "transform to features", "network, gradient")
+    + ("masks to loss, gradient", "optimiser, average")
+)
+
+
+class Step(NamedTuple):
+    """Our train step and what it takes."""
+
+    config: dict
+    separator: Any
+    optimiser: Any
+    step: Callable  # of the three below
+    state: Any
+    stems_BSCT: Any
+    rooms_RL: Any
+
+
+def main() -> None:
+    """Checks the port, times all parties, prints the table and the line of JSON."""
+    args = parse_args()
+    pin(args.threads)  # before these start theirs
+    for package in ("torch", "openunmix"):
+        if importlib.util.find_spec(package) is None:
+            cure = "run `make bench-env`, then use .venv-bench/bin/python"
+            sys.exit(f"{package} is missing: {cure}")
+    import torch
+
+    from sep import cost
+
+    torch.set_num_threads(args.threads)
+    lstm, default = (our_step(c, args) for c in (lstm_config(), quiet(base_config())))
+    augmented = our_step(base_config(), args)
+    steps = {
+        "lstm, torch": open_unmix_step(lstm),
+        "default, torch": port_step(default),
+        "lstm, sep": runner(lstm),
+        "default, sep": runner(default),
+        "default, sep, augmented": runner(augmented),
+    }
+    profiled = parts(default, augmented) if args.profile else {}
+    multiplied = products()
+    compiling = {} if args.no_compile else compile_seconds(args)
+    start, others = time.perf_counter(), others_seconds()
+    seconds = measure({**steps, **profiled, **multiplied}, args.rounds)
+    others = (others_seconds() - others) / (time.perf_counter() - start) / args.threads
+    ours, audio = seconds["default, sep"], args.batch * args.seconds
+    print(f"a batch is {audio:g} s of audio; steps:")
+    for name in steps:
+        speed = f"{audio / seconds[name]:9.1f} s of audio a s"
+        print(f"  {name:26}{seconds[name] * 1000:9.1f} ms{speed}")
+    if profiled:
+        whole = "these parts, added up"
+        seconds[whole] = sum(seconds[name] for name in profiled if name in WHOLE)
+        print(f"parts, each compiled on its own ({'; '.join(WHOLE)} are a step's):")
+        for name in (*profiled, whole):
+            print(f"  {name:26}{seconds[name] * 1000:9.1f} ms{seconds[name] / ours:9.0%}")
+    print(f"other processes had {others:.0%} of the processors' time")
+    work = cost.flops(default.step, default.state, default.stems_BSCT, default.rooms_RL)
+    speeds = {name: 2 * int(name.split()[-1]) ** 3 / seconds[name] for name in multiplied}
+    fastest = max(speeds, key=speeds.get)
+    peak = speeds[fastest]
+    print(f"{work / 1e9:.1f} GFLOP a default step; {fastest}: {peak / 1e9:.0f} GFLOP a s")
+    result = {
+        "benchmark": "training",
+        "lstm_ratio": round(seconds["lstm, torch"] / seconds["lstm, sep"], 3),
+        "default_ratio": round(seconds["default, torch"] / ours, 3),
+        "mfu": round(work / ours / peak, 3),
+        **compiling,
+        "others": round(others, 3),
+        "step_GFLOP": round(work / 1e9, 1),
+        "peak_GFLOP_a_second": round(peak / 1e9, 1),
+        "seconds": {name: round(median, 4) for name, median in seconds.items()},
+        "settings": vars(args),
+        "versions": {name: version(name) for name in ("jax", "torch", "openunmix")},
+    }
+    print("\n" + json.dumps(result))
+
+
+def parse_args() -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=16, help="crops; default 16")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a crop; default 3")
+    parser.add_argument("--rounds", type=int, default=7, help="default 7")
+    parser.add_argument("--threads", type=int, default=2, help="default 2")
+    parser.add_argument("--profile", action="store_true", help="time parts of our step")
+    parser.add_argument("--no-compile", action="store_true", help="no compile_seconds")
+    args = parser.parse_args()
+    if min(args.batch, args.rounds, args.threads) < 1 or args.seconds < 0.2:
+        parser.error("--batch, --rounds, --threads: 1 or more; --seconds: 0.2 or more")
+    return args
+
+
+def measure(functions: dict, rounds: int) -> dict:
+    """Median seconds of each; the first call is not timed, who starts a round changes."""
+    seconds, names = {name: [] for name in functions}, list(functions)
+    for function in functions.values():
+        function()
+    for i in range(rounds):
+        for j in range(len(names)):
+            name = names[(i + j) % len(names)]
+            start = time.perf_counter()
+            functions[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def others_seconds() -> float:
+    """For how long processors of this process have worked on something else."""
+    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = map(str.split, Path("/proc/stat").read_text().splitlines())
+    ticks = [list(map(int, fields)) for name, *fields in lines if name in mine]
+    idle = 3, 4  # of user, nice, system, idle, iowait, irq, softirq, steal
+    busy = sum(n for each in ticks for i, n in enumerate(each[:8]) if i not in idle)
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+def base_config() -> dict:
+    """All settings of the default separator and its training."""
+    from sep.config import get_config
+
+    return get_config().to_dict()
+
+
+def quiet(config: dict) -> dict:
+    """The same config without augmentation."""
+    off = dict.fromkeys(config["data"]["timbre"]["other"], 0.0)
+    data = config["data"] | dict.fromkeys(AUGMENTATION, 0.0) | {"timbre": {"other": off}}
+    return config | {"data": data}
+
+
+def lstm_config() -> dict:
+    """Our `lstm` with Open-Unmix's sizes."""
+    config = quiet(base_config())
+    names = {"representation": "magnitude", "architecture": "lstm", "residual": False}
+    config["model"] |= names | {"sources": ("violin",)}
+    spectrogram = {"n_fft": 4096, "hop_length": 1024, "max_frequency": 0.0}
+    config["model"]["magnitude"] |= spectrogram
+    config["model"]["lstm"] = {"hidden": 256, "layers": 3, "dropout": 0.4}
+    return config
+
+
+def our_step(config: dict, args: argparse.Namespace) -> Step:
+    """The train step of a config, on noise, with rooms that ring for `room_seconds`."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from sep.data import mixing
+    from sep.separator import build, output_names
+    from sep.training import init_state, make_optimiser, make_train_step
+
+    data, rate = config["data"], config["model"]["sample_rate"]
+    sources, random = len(output_names(config["model"])), np.random.default_rng(0)
+    shape = args.batch, sources, data["channels"], round(args.seconds * rate)
+    stems_BSCT = 0.1 * random.standard_normal(shape, np.float32)
+    length = round(data["room_seconds"] * rate)
+    rooms_RL = 0.1 * random.standard_normal((ROOMS, length), np.float32)
+    rooms_RL *= np.exp(-6.9 * np.arange(length, dtype=np.float32) / length)
+    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
+    mixture_BCT = mixing.to_reference_level(jnp.asarray(stems_BSCT)).sum(1)
+    state = init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
+    step = make_train_step(separator, optimiser, config)
+    rooms_RL = jnp.asarray(rooms_RL)
+    return Step(config, separator, optimiser, step, state, stems_BSCT, rooms_RL)
+
+
+def runner(ours: Step) -> Callable[[], None]:
+    """A function that takes one step after the other."""
+    import jax
+
+    states = [fresh(ours.state)]
+
+    def run() -> None:
+        state, metrics = ours.step(states.pop(), ours.stems_BSCT, ours.rooms_RL)
+        float(metrics["loss"])
+        states.append(jax.block_until_ready(state))
+
+    return run
+
+
+def fresh(state):
+    """A copy for a step to overwrite."""
+    import jax
+
+    return jax.tree.map(lambda x: x.copy(), state)
+
+
+def open_unmix_step(ours: Step) -> Callable[[], None]:
+    """Open-Unmix's training step, as its scripts/train.py makes it, on the same waves."""
+    import torch
+
+    # It asks for torchaudio when it is imported, to open files: nothing that is used here.
+    sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
+    from openunmix import model, transforms
+
+    magnitude, lstm = ours.config["model"]["magnitude"], ours.config["model"]["lstm"]
+    stft, _ = transforms.make_filterbanks(magnitude["n_fft"], magnitude["hop_length"])
+    encoder = torch.nn.Sequential(stft, model.ComplexNorm(mono=True))
+    mixture_BCT = torch.from_numpy(ours.stems_BSCT.sum(1))
+    target_BCT = torch.from_numpy(ours.stems_BSCT[:, 0])
+    magnitudes_BCFN = encoder(mixture_BCT)
+    unmix = model.OpenUnmix(
+        nb_bins=magnitude["n_fft"] // 2 + 1,
+        nb_channels=1,
+        hidden_size=2 * lstm["hidden"],
+        nb_layers=lstm["layers"],
+        input_mean=magnitudes_BCFN.mean((0, 1, 3)).numpy(),
+        input_scale=magnitudes_BCFN.std((0, 1, 3)).numpy(),
+    )
+    optimiser = torch.optim.Adam(unmix.parameters(), lr=0.001, weight_decay=0.00001)
+    unmix.train()
+
+    def run() -> None:
+        optimiser.zero_grad()
+        estimates_BCFN = unmix(encoder(mixture_BCT))
+        loss = torch.nn.functional.mse_loss(estimates_BCFN, encoder(target_BCT))
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    return run
+
+
+def port_step(ours: Step) -> Callable[[], None]:
+    """The training step of the port of a separator that was found to be the same."""
+    import numpy as np
+    import ported
+    import torch
+
+    from sep.data import mixing
+
+    model, train = ours.config["model"], ours.config["train"]
+    pair = f"{model['architecture']} on {model['representation']}"
+    if pair not in ported.PORTS or train["loss"] != "snr" or train["accumulate"] != 1:
+        sys.exit(f"{pair}, loss {train['loss']}: no port to PyTorch to compare with")
+    sources_BSCT = np.array(mixing.to_reference_level(ours.stems_BSCT))
+    mixture_BCT = sources_BSCT.sum(1)
+    port = ported.PORTS[pair](model, ours.state.params, sources_BSCT.shape[1])
+    waves, mixture = torch.from_numpy(sources_BSCT), torch.from_numpy(mixture_BCT)
+    adam = torch.optim.Adam(port.parameters(), lr=train["learning_rate"], fused=True)
+
+    def run() -> tuple[float, float]:
+        adam.zero_grad()
+        loss = ported.snr(waves, port(mixture))
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(port.parameters(), train["clip_norm"])
+        adam.step()
+        return loss.item(), norm.item()
+
+    with torch.no_grad():
+        theirs_BSCT = port(mixture).numpy()
+    ours_BSCT = ours.separator.apply({"params": ours.state.params}, mixture_BCT)
+    _, metrics = ours.step(fresh(ours.state), ours.stems_BSCT, ours.rooms_RL)
+    loss, norm = run()
+    errors = {
+        "waves": np.linalg.norm(theirs_BSCT - ours_BSCT) / np.linalg.norm(ours_BSCT),
+        "loss": abs(loss / float(metrics["loss"]) - 1),
+        "gradient": abs(norm / float(metrics["gradient_norm"]) - 1),
+    }
+    told = ", ".join(f"{name} {error:.0e}" for name, error in errors.items())
+    if not all(error < TOLERANCE for error in errors.values()):  # nor may one be NaN
+        sys.exit(f"the port of {pair} to PyTorch computes something else, relative: {told}")
+    print(f"the port of {pair} to PyTorch is the same to, relative: {told}")
+    return run
+
+
+def products() -> dict[str, Callable[[], None]]:
+    """Products of square float32 matrices, named by who makes them and their side."""
+    import jax
+    import numpy as np
+    import torch
+
+    multiply, found = jax.jit(jax.numpy.matmul), {}
+    for side in SIDES:
+        matrix = np.random.default_rng(0).standard_normal((side, side), np.float32)
+        ours, theirs = jax.device_put(matrix), torch.from_numpy(matrix)
+        found[f"product by jax of {side}"] = lambda x=ours: multiply(
+            x, x
+        ).block_until_ready()
+        found[f"product by torch of {side}"] = lambda x=theirs: x @ x
+    return found
+
+
+def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
+    """What our default step is made of, each part compiled on its own."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from sep.data import mixing
+    from sep.losses import LOSSES
+    from sep.separator import share_rest
+
+    separator, loss_of = default.separator, LOSSES[default.config["train"]["loss"]]
+    params, opt_state = default.state.params, default.state.opt_state
+    representation, network = separator.representation, separator.architecture
+    key, index_B = jax.random.key(0), jnp.arange(len(default.stems_BSCT))
+
+    def mix(config, stems_BSCT, rooms_RL):
+        return mixing.mix(key, index_B, stems_BSCT, rooms_RL, config)
+
+    def estimate(weights, features_BNFK):
+        settings = {"num_sources": separator.num_sources}
+        settings |= {"num_outputs": representation.outputs, "rngs": {"dropout": key}}
+        return network.apply({"params": weights}, features_BNFK, **settings)
+
+    def learn(weights, features_BNFK):
+        estimates_BNFSK, back = jax.vjp(estimate, weights, features_BNFK)
+        return back(estimates_BNFSK)
+
+    def loss(estimates_BNFSK, context, mixture_BCT, sources_BSCT):
+        length = mixture_BCT.shape[-1]
+        waves_BSCT = representation.synthesise(estimates_BNFSK, context, length)
+        return loss_of(sources_BSCT, share_rest(mixture_BCT, waves_BSCT))
+
+    def optimise(gradient, opt_state, params, ema):
+        updates, opt_state = default.optimiser.update(gradient, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        return opt_state, params, optax.incremental_update(params, ema, 0.01)
+
+    mixed = partial(mix, default.config), default.stems_BSCT, default.rooms_RL
+    mixture_BCT, sources_BSCT = jax.jit(mixed[0])(*mixed[1:])
+    features_BNFK, context = jax.jit(representation.analyse)(mixture_BCT)
+    features_BNFK = (features_BNFK - features_BNFK.mean()) / features_BNFK.std()
+    network_takes = params["architecture"], features_BNFK
+    loss_takes = jax.jit(estimate)(*network_takes), context, mixture_BCT, sources_BSCT
+    calls = {
+        "mixing, augmented": (partial(mix, augmented.config), *mixed[1:]),
+        "mixing": mixed,
+        "transform to features": (representation.analyse, mixture_BCT),
+        "network": (estimate, *network_takes),
+        "network, gradient": (learn, *network_takes),
+        "masks to loss": (loss, *loss_takes),
+        "masks to loss, gradient": (jax.value_and_grad(loss), *loss_takes),
+        "optimiser, average": (optimise, params, opt_state, params, params),
+    }
+
+    def ready(function, *arguments) -> Callable[[], None]:
+        compiled = jax.jit(function)
+        return lambda: jax.block_until_ready(compiled(*arguments))
+
+    return {name: ready(*call) for name, call in calls.items()}
+
+
+def compile_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Of the default step, augmentation on: for the first time, and with JAX's cache."""
+    spawn, found = multiprocessing.get_context("spawn"), {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder  # for processes yet to start
+        for cache in ("cold", "warm"):
+            with concurrent.futures.ProcessPoolExecutor(1, spawn) as pool:
+                found[cache] = round(pool.submit(compile_default, args).result(), 2)
+    del os.environ["JAX_COMPILATION_CACHE_DIR"]
+    return {"compile_seconds": found}
+
+
+def compile_default(args: argparse.Namespace) -> float:
+    """Seconds to trace and compile the default step in this process."""
+    from sep.cli import remember_compilations
+
+    remember_compilations()
+    ours = our_step(base_config(), args)
+    start = time.perf_counter()
+    ours.step.lower(ours.state, ours.stems_BSCT, ours.rooms_RL).compile()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
