@@ -13,17 +13,25 @@ _N_FFT, _HOP_LENGTH = 2048, 512
 _RANGE_DB = 80.0  # from white to black
 
 
+def writer_class():
+    """What writes event files.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        cure = "pip install -c constraints.txt -e '.[tensorboard]'"
+        raise UserError(f"--tensorboard needs more packages: {cure}") from None
+    return SummaryWriter
+
+
 class Board:
     """Writes event files; what comes after `first_step`, of a run cut short, is hidden."""
 
     def __init__(self, folder: Path, first_step: int):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "--tensorboard needs: pip install 'sep-audio[tensorboard]'"
-            ) from None
-        self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
+        self._writer = writer_class()(str(folder), purge_step=first_step + 1)
 
     def scalars(self, line: dict) -> None:
         """The numbers of a step."""

@@ -64,6 +64,24 @@ def connected() -> Iterator[None]:
         os._exit(1)
 
 
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Says what a training run can do when there is not enough memory.
+
+    Raises:
+      UserError: there is not.
+    """
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            "not enough memory for a training step; raise --config.train.accumulate, or "
+            "lower --config.data.batch_size or --config.data.crop_seconds"
+        ) from None
+
+
 def leads() -> bool:
     """Whether this is the process, of all, that writes logs and talks."""
     return jax.process_index() == 0

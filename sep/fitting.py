@@ -31,6 +31,7 @@ PROFILE = "profile"  # in a workdir: the trace
 _TRACED = range(3, 8)  # steps of this process that a trace shows: compiled and warm
 
 
+@devices.within_memory()
 def fit(
     config: dict,
     train_stems: Stems,
@@ -201,14 +202,7 @@ def advance(train_step, state: State, stems_BSCT, rooms_RL) -> tuple[State, dict
       UserError: there is not enough memory for it.
     """
     began = time.monotonic()
-    try:
+    with devices.within_memory():
         state, metrics = train_step(state, stems_BSCT, rooms_RL)
         numbers = {name: float(value) for name, value in metrics.items()}
-        return state, numbers | {"seconds": round(time.monotonic() - began, 4)}
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(
-            "not enough memory for a training step; raise --config.train.accumulate, or "
-            "lower --config.data.batch_size or --config.data.crop_seconds"
-        ) from None
+    return state, numbers | {"seconds": round(time.monotonic() - began, 4)}

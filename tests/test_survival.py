@@ -174,6 +174,23 @@ def test_a_full_disk_ends_a_run_clearly_and_spoils_nothing(place):
     assert_the_same_run(place, "full")
 
 
+# Runs a command that gets no more address space than this.
+LITTLE_MEMORY = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (5_000_000_000, 5_000_000_000))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_too_little_memory_is_told_with_the_settings_to_lower(place):
+    large = ["--config.data.batch_size=1024", "--config.data.crop_seconds=8"]
+    process = start(place, "large", "-c", LITTLE_MEMORY, flags=large)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in messages
+    assert "error: not enough memory for a training step; raise" in messages
+
+
 def test_a_workdir_in_use_is_left_alone(place):
     first = start(place, "shared")
     deadline = time.monotonic() + 60

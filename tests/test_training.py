@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 from functools import partial
 
 import jax
@@ -12,7 +13,7 @@ from test_separator import PAIRS, small_model
 
 from sep.architectures import ARCHITECTURES
 from sep.architectures.memory import rematerialised
-from sep.board import picture
+from sep.board import picture, writer_class
 from sep.checkpoints import load_model
 from sep.checks import check
 from sep.config import get_config
@@ -248,6 +249,13 @@ def test_tensorboard_and_profiler_get_what_they_show(duet_stems, tmp_path):
         assert sounds[0].sample_rate == RATE
         assert images[0].encoded_image_string.startswith(b"\x89PNG")
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_tensorboard_is_asked_for_only_where_it_is(monkeypatch):
+    assert writer_class().__name__ == "SummaryWriter"
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(UserError, match=r"--tensorboard needs more packages: pip install"):
+        writer_class()
 
 
 def test_pictures_show_high_tones_above_low_ones():

@@ -104,10 +104,13 @@ def main(argv: list[str]) -> None:
 
 def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     """Checks, reads, trains and says what came of it. Who leads does the writing."""
+    from sep import board
     from sep.checks import check
     from sep.fitting import fit
 
     check(settings)  # before any sound is read
+    if _TENSORBOARD.value:
+        board.writer_class()
     stop = []
     check_folders(settings)
 
