@@ -43,6 +43,15 @@ SMALL = (  # the bundled model's architecture, narrower, and every other setting
     "--config.train.eval_every=100",
     "--config.train.eval_crops=24",
 )
+# What a variant switches on; all others have it off.
+TIMBRE = {
+    "piano": {"pitch_semitones": 1.0, "formant_semitones": 1.0, "body_db": 2.0}
+    | {"tilt_db": 1.5, "detune_cents": 5.0},
+    "violin": {"pitch_semitones": 3.0, "formant_semitones": 4.0, "body_db": 6.0}
+    | {"tilt_db": 1.5, "detune_cents": 0.0},
+}
+PLAIN = dict.fromkeys(TIMBRE["piano"], 0.0) | {"pitch_semitones": 1.0}
+ROOM = 0.5  # chance
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -92,7 +101,7 @@ def main(argv: list[str]) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    table = report(rows, names, list(tests))
+    table = report(rows, names, list(tests)) + oracle_row(tests)
     (out / "table.md").write_text(table)
     print(table)
     draw_curves(out, names)
@@ -105,13 +114,12 @@ def train_and_score(
     run = out / name
     lay_out(run / "data", variant)
     flags_of = list(SMALL) + [f"--config.train.steps={_STEPS.value}"]
-    if not variant.timbre:
-        for source in SOURCES:
-            flags_of += [
-                f"--config.data.timbre.{source}.{setting}=0"
-                for setting in ("formant_semitones", "body_db", "tilt_db", "detune_cents")
-            ]
-            flags_of.append(f"--config.data.timbre.{source}.pitch_semitones=1.0")
+    flags_of.append(f"--config.data.room={ROOM if variant.rooms else 0.0}")
+    for source, strengths in TIMBRE.items():
+        flags_of += [
+            f"--config.data.timbre.{source}.{setting}={value}"
+            for setting, value in (strengths if variant.timbre else PLAIN).items()
+        ]
     call(
         run / "train.log",
         processors,
@@ -204,6 +212,31 @@ def report(rows: list[dict], names: list[str], tests: list[str]) -> str:
             cells.append(cell)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def oracle_row(tests: dict) -> str:
+    """Of the table: what an ideal ratio mask reaches, the measure of a set's difficulty."""
+    cells = [
+        f"{np.mean([oracle(track) for track in sorted(Path(folder).glob('*/'))]):.2f}"
+        for folder in tests.values()
+    ]
+    return "| ideal ratio mask | " + " | ".join(cells) + " |\n"
+
+
+def oracle(track: Path) -> float:
+    """SI-SDR in dB, the mean of the sources, of masks made of the sources' magnitudes."""
+    from sep import audio, transforms
+    from sep.metrics import si_sdr
+
+    stems_SCT = np.stack([audio.read(next(track.glob(f"{name}.*")))[0] for name in SOURCES])
+    transform = {"window": transforms.hann(4096), "hop_length": 1024}
+    spectrum_SCNF = transforms.stft(stems_SCT, **transform)
+    mask_SCNF = abs(spectrum_SCNF) / (abs(spectrum_SCNF).sum(0) + 1e-12)
+    estimates_SCT = transforms.istft(
+        mask_SCNF * spectrum_SCNF.sum(0), length=stems_SCT.shape[-1], **transform
+    )
+    joined = (len(SOURCES), -1)
+    return float(si_sdr(stems_SCT.reshape(joined), estimates_SCT.reshape(joined)).mean())
 
 
 def per_track(rows: list[dict], name: str, test: str) -> np.ndarray:

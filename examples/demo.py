@@ -23,12 +23,6 @@ _STEPS = flags.DEFINE_integer("steps", 600, "Training steps; about a minute on t
 ROOT = Path(__file__).parent.parent
 DUET = ROOT / "examples" / "duet"
 
-TIMBRE = [
-    f"{source}.{setting}"
-    for source in ("piano", "violin")
-    for setting in ("pitch_semitones", "formant_semitones", "body_db", "tilt_db")
-] + ["piano.detune_cents"]
-
 
 def main(_) -> None:
     """Runs the three commands as a user would, and says where everything is."""
@@ -49,7 +43,6 @@ def main(_) -> None:
         "--config.data.crop_seconds=0.5",
         "--config.data.equaliser_db=0",
         "--config.data.absent=0",
-        *(f"--config.data.timbre.{name}=0" for name in TIMBRE),
         "--config.train.eval_every=100",
         "--config.train.eval_crops=8",
         "--config.train.eval_seconds=3",

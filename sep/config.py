@@ -57,7 +57,7 @@ def get_config() -> ConfigDict:
                 "equaliser_db": 6.0,  # deviation of a random smooth frequency response
                 "band_limit": 0.1,  # chance of a low-pass, as lossy codecs leave it,
                 "band_limit_hz": 5000.0,  # at this frequency or above
-                "room": 0.5,  # chance of reverberation
+                "room": 0.0,  # chance of reverberation; docs/data.md says why not more
                 "shared": 0.5,  # chance that one band limit, and one room, is for all
                 "swap": 0.5,  # chance that left and right change places
                 "pan": 0.5,  # to the left or right by up to this share
@@ -67,28 +67,16 @@ def get_config() -> ConfigDict:
                 "clip": 0.1,  # chance that the mixture is clipped softly,
                 "clip_db": 6.0,  # at most so far under its peak
                 # What makes other instruments of one, for each source by its name.
+                # `other` is for all sources that are not named.
                 "timbre": {
-                    "violin": {
-                        "pitch_semitones": 3.0,  # by playing slower or faster
-                        "formant_semitones": 4.0,  # the body larger or smaller
-                        "body_db": 6.0,  # deviation of random resonances
-                        "tilt_db": 1.5,  # an octave, brighter or darker
+                    name: {
+                        "pitch_semitones": 1.0,  # by playing slower or faster
+                        "formant_semitones": 0.0,  # the body larger or smaller
+                        "body_db": 0.0,  # deviation of random resonances
+                        "tilt_db": 0.0,  # an octave, brighter or darker
                         "detune_cents": 0.0,  # of a second string
-                    },
-                    "piano": {
-                        "pitch_semitones": 1.0,
-                        "formant_semitones": 1.0,
-                        "body_db": 2.0,
-                        "tilt_db": 1.5,
-                        "detune_cents": 5.0,
-                    },
-                    "other": {  # all sources that are not named here
-                        "pitch_semitones": 1.0,
-                        "formant_semitones": 1.0,
-                        "body_db": 2.0,
-                        "tilt_db": 1.0,
-                        "detune_cents": 0.0,
-                    },
+                    }
+                    for name in ("piano", "violin", "other")
                 },
             },
             "train": {

@@ -27,11 +27,6 @@ FLAGS = [
     "--config.data.batch_size=2",
     "--config.data.equaliser_db=0",
     "--config.data.band_limit=0",
-    *(
-        f"--config.data.timbre.{source}.{name}=0"
-        for source in ("piano", "violin")
-        for name in ("formant_semitones", "body_db", "tilt_db", "detune_cents")
-    ),
     f"--config.train.steps={STEPS}",
     "--config.train.eval_every=100",
     "--config.train.eval_crops=2",

@@ -5,7 +5,7 @@ r"""Trains a separator on a folder of stems.
 DATA holds train/ and valid/, each with one folder a source (piano/, violin/) of sound
 files of any rate and format. Pieces need not belong together: they are mixed at random.
 Those that do may lie in a folder of their own (song/piano.wav, song/violin.wav). Impulse
-responses in DATA/rooms/, if there are any, are the rooms in which training plays.
+responses in DATA/rooms/ are rooms in which training plays with --config.data.room=0.5.
 RUN gets metrics.jsonl (one JSON line a step), checkpoints, and model.safetensors, the
 best model so far, to use with separate.py and evaluate.py. Run the same command again
 and training goes on where it stopped.
@@ -180,7 +180,8 @@ def read_material(settings: dict, *, quiet: bool):
     for name, found in train_stems.solos.items():
         hours = sum(stem.length for stem in found) / rate / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
-    print(f"tracks: {len(train_stems.tracks)}, rooms: {len(rooms_RL)}")
+    unused = " (not used: --config.data.room is 0)" if not data["room"] else ""
+    print(f"tracks: {len(train_stems.tracks)}, rooms: {len(rooms_RL)}{unused}")
     print(
         f"{model['architecture']} on {model['representation']}, "
         f"{settings['train']['steps']} steps, on {jax.device_count()} x "
