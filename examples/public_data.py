@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
     listed = write_catalogue(instruments)
     rooms = stems / "rooms"
     data("rooms", f"--out={rooms}", f"--count={_ROOMS.value}", "--seed=0")
-    # Training plays dry stems in rooms anew each time, validation hears them in one.
+    # Training stems stay dry, for --config.data.room; validation hears them in a room.
     for split, pieces, more in (
         ("train", _PIECES.value, ["--seed=1"]),
         ("valid", _VALID.value, ["--seed=2", f"--rooms={rooms}"]),
