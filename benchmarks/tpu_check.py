@@ -10,7 +10,8 @@ table shows for each program what the compiler says of one device: memory, its o
 of operations and of the bytes that they read and write, and the collectives found in the
 compiled text. `counted` is `sep.cost`'s count of operations, which knows how often loops
 run, for one device. The last line is JSON. The exit status is 1 if a program does not
-compile, does not fit into a chip's memory, or averages no gradients.
+compile, does not fit into a chip's memory, averages no gradients, or shares more than
+them.
 """
 
 import argparse
@@ -185,6 +186,8 @@ def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any
         found["fault"] = f"{topology}: more than the {limit} GB of a chip; lower --batch"
     if mesh.size > 1 and not any("reduce" in name for name in found["collectives"]):
         found["fault"] = f"{topology}: chips share no gradients: nothing is reduced"
+    if others := sorted(found["collectives"].keys() - {"all-reduce"}):
+        found["fault"] = f"{topology}: chips share more than gradients: {', '.join(others)}"
     return found
 
 

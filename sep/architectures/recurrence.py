@@ -9,7 +9,8 @@ Forget: Continual Prediction with LSTM":
 
 Only h U has to wait for the frame before. Everything else leaves the loop: x W + b is
 one product over all frames, and so is the gradient of every weight, since the backward
-pass scans nothing but the gradient of the state.
+pass scans nothing but the gradient of the state. Frames come first here, so they are
+never merged with the batch: on many devices each would have to gather all examples.
 
 Shapes: B batch, N frame, F features, H hidden, D direction (0 forward in time, 1
 backward), G = 4H the gates in the order i, f, o, g, K = 2H both directions' states.
@@ -48,13 +49,10 @@ def bilstm(params, inputs_BNF):
     mode only (no jvp, no hessian).
     """
     params = jax.tree.map(lambda x: x.astype(inputs_BNF.dtype), params)
-    batch, frames, features = inputs_BNF.shape
-    inputs_MF = inputs_BNF.swapaxes(0, 1).reshape(-1, features)
+    inputs_NBF = inputs_BNF.swapaxes(0, 1)
     states_DNBH = [
         recur(
-            (inputs_MF @ params["input"][direction] + params["bias"][direction]).reshape(
-                frames, batch, -1
-            ),
+            inputs_NBF @ params["input"][direction] + params["bias"][direction],
             params["recurrent"][direction],
             bool(direction),
         )
@@ -130,9 +128,7 @@ def _recur_bwd(reverse, residuals, grad_NBH):
     before, after = slice(None, -1), slice(1, None)
     if reverse:
         before, after = after, before
-    states_MH = states_NBH[before].reshape(-1, kernel_HG.shape[0])
-    grad_MG = grad_NBG[after].reshape(-1, kernel_HG.shape[1])
-    return grad_NBG, states_MH.T @ grad_MG
+    return grad_NBG, jnp.einsum("nbh,nbg->hg", states_NBH[before], grad_NBG[after])
 
 
 recur.defvjp(_recur_fwd, _recur_bwd)
