@@ -129,7 +129,7 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
         put(stems_BSCT, devices.by_rows(mesh)),
         put(floats(args.rooms, room), everywhere),
     )
-    return make_train_step(separator, optimiser, config, everywhere), places
+    return make_train_step(separator, optimiser, config, mesh), places
 
 
 def lowered_for_cuda(args: argparse.Namespace, dft: str) -> dict[str, Any]:

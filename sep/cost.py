@@ -38,6 +38,8 @@ def _cost(equation: core.JaxprEqn) -> float:
     if inner := [_count(part) for part in _parts(params)]:
         if name == "cond":
             return max(inner)
+        if name == "shard_map":  # says what one device does
+            return sum(inner) * params["mesh"].size
         return sum(inner) * (params["length"] if name == "scan" else 1)
     out = equation.outvars[0].aval
     size = math.prod(getattr(out, "shape", ()))

@@ -77,10 +77,10 @@ def fit(
     )
     if profile and leads:
         batches = traced(batches, workdir / PROFILE)
-    train_step = make_train_step(separator, optimiser, config, devices.everywhere(mesh))
+    train_step = make_train_step(separator, optimiser, config, mesh)
     score = partial(
         validate,
-        make_eval_step(separator, devices.everywhere(mesh)),
+        make_eval_step(separator, mesh),
         crops_BSCT=crops_BSCT,
         batch=data["batch_size"],
         names=names,

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh, PartitionSpec
 
+from sep import devices
 from sep.architectures.memory import rematerialised
 from sep.data import mixing
 from sep.losses import LOSSES
@@ -50,12 +52,12 @@ def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 
-def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
+def make_train_step(separator, optimiser, config, mesh: Mesh | None = None) -> Callable:
     """train_step(state, stems_BSCT, rooms_RL) -> state, metrics; the old one is donated.
 
     The batch is worked through in `train.accumulate` parts, whose gradients are averaged:
     less memory, the same step. One without a finite gradient changes nothing but the
-    counts. Shapes of `mixing.mix`. `sharding` is that of what is returned.
+    counts. Shapes of `mixing.mix`. With a mesh each device has a run of the batch's rows.
     """
     train = config["train"]
     loss_of, parts = lookup(LOSSES, "loss", train["loss"]), train["accumulate"]
@@ -63,8 +65,8 @@ def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
     if train["rematerialise"]:
         apply = rematerialised(apply)
 
-    def loss(params, stems_BSCT, index_B, rooms_RL, state: State):
-        mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(state.key))
+    def loss(params, stems_BSCT, index_B, rooms_RL, key_data):
+        mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(key_data))
         mixture_BCT, sources_BSCT = mixing.mix(
             mix_key, index_B, stems_BSCT, rooms_RL, config
         )
@@ -72,25 +74,32 @@ def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
         estimates_BSCT = apply({"params": params}, mixture_BCT, rngs=rngs)
         return loss_of(sources_BSCT, estimates_BSCT)
 
-    def train_step(state: State, stems_BSCT: Array, rooms_RL: Array) -> tuple[State, dict]:
-        batch = len(stems_BSCT)
-        index_B = state.step * batch + jnp.arange(batch)  # of an example, in all the run
+    def gradient_of(params, stems_BSCT, index_B, rooms_RL, key_data):
+        """Mean loss of a batch, or of a device's rows, and its gradient."""
 
         def of_part(total, part):
-            found = jax.value_and_grad(loss)(state.params, *part, rooms_RL, state)
+            found = jax.value_and_grad(loss)(params, *part, rooms_RL, key_data)
             return jax.tree.map(jnp.add, total, found), None
 
-        # Every part takes rows from all over the batch, for devices hold runs of rows.
         divided = [
-            array.reshape(batch // parts, parts, *array.shape[1:]).swapaxes(0, 1)
-            for array in (stems_BSCT, index_B)
+            array.reshape(parts, -1, *array.shape[1:]) for array in (stems_BSCT, index_B)
         ]
-        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         if parts == 1:
             total, _ = of_part(nothing, [array[0] for array in divided])
         else:
             total, _ = jax.lax.scan(of_part, nothing, divided)
-        value, gradient = jax.tree.map(lambda x: x / parts, total)
+        return jax.tree.map(lambda x: x / parts, total)
+
+    if mesh:
+        gradient_of = _averaged(gradient_of, mesh)
+
+    def train_step(state: State, stems_BSCT: Array, rooms_RL: Array) -> tuple[State, dict]:
+        batch = len(stems_BSCT)
+        index_B = state.step * batch + jnp.arange(batch)  # of an example, in all the run
+        value, gradient = gradient_of(
+            state.params, stems_BSCT, index_B, rooms_RL, state.key
+        )
         norm = optax.tree.norm(gradient)
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -105,14 +114,31 @@ def make_train_step(separator, optimiser, config, sharding=None) -> Callable:
         metrics = {"loss": value, "gradient_norm": norm, "skipped": skipped}
         return State(state.step + 1, state.key, skipped, *learned), metrics
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=sharding)
+    return jax.jit(
+        train_step, donate_argnums=0, out_shardings=mesh and devices.everywhere(mesh)
+    )
 
 
-def make_eval_step(separator, sharding=None) -> Callable:
+def _averaged(gradient_of: Callable, mesh: Mesh) -> Callable:
+    """The mean over devices, of which each runs the whole program on its own rows.
+
+    Left to XLA's partitioner, a program with FFTs would first gather all rows on each.
+    """
+    rows, everywhere = PartitionSpec("data"), PartitionSpec()
+    return jax.shard_map(
+        lambda *arrays: jax.lax.pmean(gradient_of(*arrays), "data"),
+        mesh=mesh,
+        in_specs=(everywhere, rows, rows, everywhere, everywhere),
+        out_specs=everywhere,
+        check_vma=False,  # or gradients would be summed over devices once more
+    )
+
+
+def make_eval_step(separator, mesh: Mesh | None = None) -> Callable:
     """eval_step(params, stems_BSCT) -> SI-SDR (B, S) of estimates and of the mixture.
 
     The stems are mixed equally loud, without augmentation, so that scores of different
-    configs compare.
+    configs compare. With a mesh each device has a run of the batch's rows.
     """
 
     def eval_step(params: dict, stems_BSCT: Array) -> tuple[Array, Array]:
@@ -127,7 +153,11 @@ def make_eval_step(separator, sharding=None) -> Callable:
             si_sdr(references, mixtures.reshape(joined)),
         )
 
-    return jax.jit(eval_step, out_shardings=sharding)
+    if mesh:
+        rows = PartitionSpec("data")
+        specs = {"in_specs": (PartitionSpec(), rows), "out_specs": rows}
+        eval_step = jax.shard_map(eval_step, mesh=mesh, **specs, check_vma=False)
+    return jax.jit(eval_step, out_shardings=mesh and devices.everywhere(mesh))
 
 
 def validate(

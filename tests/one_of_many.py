@@ -45,16 +45,19 @@ def main(port, process, processes, folder):
     rows_BSCT = next(batches)
     before = jax.device_get(state.params)
     crops_BSCT = validation_crops(config, found, NAMES)
-    everywhere = devices.everywhere(mesh)
     scores = validate(
-        make_eval_step(separator, everywhere), state.ema, crops_BSCT, 8, NAMES,
+        make_eval_step(separator, mesh), state.ema, crops_BSCT, 8, NAMES,
         lambda rows: devices.split_rows(mesh, rows),
     )  # fmt: skip
-    step = make_train_step(separator, optimiser, config, everywhere)
-    state, metrics = step(state, devices.join_rows(mesh, rows_BSCT), rooms_RL)
+    step = make_train_step(separator, optimiser, config, mesh)
+    arrays = state, devices.join_rows(mesh, rows_BSCT), rooms_RL
+    program = step.lower(*arrays).compile()
+    gathers = program.as_text().count("all-gather")
+    state, metrics = program(*arrays)
     moved = jax.tree.map(lambda a, b: (a - b) / RATE, before, jax.device_get(state.params))
     leaves = {"/".join(path): leaf for path, leaf in flatten_dict(moved).items()}
     facts = {"rows": rows_BSCT, "loss": metrics["loss"], "si_sdr": scores["si_sdr"]}
+    facts["gathers"] = gathers
     np.savez(folder / f"{process}_of_{processes}.npz", **leaves, **facts)
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from sep.cost import flops
 
@@ -47,3 +48,16 @@ def test_convolutions_and_transforms():
 def test_moving_data_is_free():
     assert flops(lambda x: x.reshape(-1)[None].T, ones(5, 6)) == 0
     assert flops(lambda x: jnp.exp(x) + 1, ones(5, 6)) == 60
+
+
+def test_what_devices_share_counts_as_if_one_did_it():
+    def multiply(left, right):
+        return left @ right
+
+    mesh = AbstractMesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    rows = PartitionSpec("data")
+    shared = jax.shard_map(
+        multiply, mesh=mesh, in_specs=(rows, PartitionSpec()), out_specs=rows
+    )
+    matrices = jnp.ones((8, 16)), jnp.ones((16, 32))
+    assert flops(shared, *matrices) == flops(multiply, *matrices) > 0

@@ -73,6 +73,8 @@ def test_two_processes_find_the_gradient_of_one(place):
     two = step_of(place, 2, **TWO_DEVICES)
     rows = np.concatenate([each.pop("rows") for each in two])
     np.testing.assert_array_equal(rows, alone.pop("rows"))
+    # Devices share sums, never examples.
+    assert [each.pop("gathers") for each in (alone, *two)] == [0, 0, 0]
     assert len(alone) > 10
     for name, theirs in alone.items():
         assert np.linalg.norm(theirs) > 0
