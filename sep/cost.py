@@ -82,5 +82,5 @@ _MOVES = frozenset(
         "iota",
         "select_n",
     )
-    + ("dynamic_update_slice", "bitcast_convert_type", "stop_gradient", "copy_p")
+    + ("dynamic_update_slice", "bitcast_convert_type", "stop_gradient", "copy_p", "pvary")
 )
