@@ -146,7 +146,7 @@ class Worker:
         about = header.about._replace(offset=header.about.offset + first)
         with audio.unclipped(paths, header.format, survey.length, encoding, about) as takes:
             self._fill(takes, recording, survey, tell)
-            if manifest.appearance(recording) != {name: before[name] for name in _SEEN}:
+            if not manifest.looks_like(recording, before):
                 raise UserError(f"{recording}: {_CHANGED}")
             manifest.forget(folder)
         made = [*paths, *self._page(task, paths)]
@@ -194,7 +194,6 @@ class Worker:
         return [write_page(task.folder / "page", title, [Track(title, lines)], "")]
 
 
-_SEEN = ("size", "mtime_ns")  # of a file, without reading it
 _CHANGED = "changed while it was read; wait until it is complete, and try again"
 
 

@@ -18,13 +18,21 @@ FORMAT = "sep-separation-1"  # another, if what separation computes is no longer
 
 def identity(path: Path) -> dict:
     """Size, time of change and contents of a file. Raises OSError if it is not there."""
-    return {**appearance(path), "sha256": sha256(path)}
-
-
-def appearance(path: Path) -> dict:
-    """Size and time of change of a file. Raises OSError if it is not there."""
     found = path.stat()
-    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    return {
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "sha256": sha256(path),
+    }
+
+
+def looks_like(path: Path, was: dict) -> bool:
+    """Whether a file has the size and time of change that it had."""
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return (now.st_size, now.st_mtime_ns) == (was["size"], was["mtime_ns"])
 
 
 def sha256(path: Path) -> str:
@@ -68,7 +76,6 @@ def finished(folder: Path, recording: Path, how: dict) -> dict | None:
 
 
 def _is(path: Path, was: dict) -> bool:
-    now = appearance(path)
-    if now["size"] != was["size"]:
-        return False
-    return now["mtime_ns"] == was["mtime_ns"] or sha256(path) == was["sha256"]
+    if looks_like(path, was):
+        return True
+    return path.stat().st_size == was["size"] and sha256(path) == was["sha256"]

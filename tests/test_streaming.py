@@ -202,9 +202,7 @@ def test_shifted_grids_are_averaged(length):
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    situations(), st.integers(1, 4), st.sampled_from([8, 16, 24, 32]), st.floats(0, 0.9)
-)
+@given(situations(), st.integers(1, 4), st.sampled_from([8, 16, 24, 32]), st.floats(0, 0.9))
 def test_identity_is_exact_at_any_chunk_size(situation, shifts, bits, overlap):
     """Chunks that meet show no seam: without `consistent`, which would hide them."""
     plan, top = situation["plan"], 2 ** (bits - 1)

@@ -29,16 +29,20 @@ class Sound:
         if stream is None:
             raise UserError(f"{path}: holds no sound")
         found = Format(stream.rate, stream.layout.nb_channels)
-        # MP4 says where the last packet's padding begins; other kinds only estimate.
-        exact = stream.duration if "mp4" in container.format.name else None
-        length = round((exact or 0) * stream.time_base * found.sample_rate)
+        # MP4 says when it ends, to a millisecond or better; other kinds only estimate.
+        known = stream.duration if "mp4" in container.format.name else None
+        length = int((known or 0) * stream.time_base * found.sample_rate)
         bits = _BITS.get(stream.format.name.removesuffix("p"), 0)
         self.header = Header(
             found, length, 0 if stream.codec.lossy else bits, _about(container, stream)
         )
 
     def blocks(self, first: int, dtype: str) -> Iterator:
-        """Blocks (T, C) from a sample on, which may lie beyond the end."""
+        """Blocks (T, C) from a sample on, which may lie beyond the end.
+
+        The last can end with what an encoder filled up its last packet with: as FFmpeg,
+        we do not guess where that begins.
+        """
         (rate, channels), length = self.header.format, self.header.length
         kind = "dbl" if dtype == "float64" else "flt"
         convert = self._av.AudioResampler(kind, self._stream.layout, rate)
@@ -47,17 +51,16 @@ class Sound:
             for frame in self._container.decode(self._stream):
                 for part in convert.resample(frame):
                     block_TC = part.to_ndarray().reshape(-1, channels)
-                    skipped = max(first - at, 0)
-                    kept = block_TC[skipped : length - at if length else None]
+                    skipped = min(max(first - at, 0), len(block_TC))
                     at += len(block_TC)
-                    if len(kept):
-                        yield kept
+                    if skipped < len(block_TC):
+                        yield block_TC[skipped:]
         except self._av.FFmpegError as error:
             raise UserError(
                 f"{self._path}: cannot be read as sound beyond {place(at, rate)}: "
                 f"{error.strerror}; it is damaged: copy or export it again"
             ) from None
-        if at < length:
+        if at < length - rate // 100:
             raise UserError(
                 f"{self._path}: is cut short: it ends at {place(at, rate)}, before what "
                 "it announces; copy or export it again"
