@@ -1,7 +1,10 @@
 """Files that are whole or not there at all, and settings read from them."""
 
 import contextlib
+import glob
 import os
+import re
+import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,35 @@ except ImportError:  # on Windows nothing is locked
     fcntl = None
 
 
+_HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
+
+
+def part_of(path: Path) -> Path:
+    """A hidden place beside a file for what will become it; this process's own."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
+
+
+def sweep(path: Path) -> None:
+    """Removes what processes of this machine that are gone have left beside a file."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*.part"):
+        number = part.name.removesuffix(".part").rpartition("-")[2]
+        if number.isdecimal() and not _alive(int(number)):
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # there, to ask would be to kill
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden place to write to, renamed to `path` if all goes well, removed if not.
@@ -21,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
       UserError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
