@@ -4,6 +4,7 @@ Shapes: C channel, T sample; samples are float32, full scale is 1.
 """
 
 import contextlib
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -234,3 +235,11 @@ def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -
     sound = Format(sample_rate, channels)
     with writers([path], sound, length, subtype) as (file,):
         file.write(wave_CT.T)
+
+
+def encode_flac(integers_CT: np.ndarray, sample_rate: int) -> bytes:
+    """24-bit integers (C, T), at most 8 channels, as the bytes of a FLAC file."""
+    file = io.BytesIO()
+    shifted_TC = integers_CT.T.astype(np.int32) << 8  # libsndfile takes the upper bits
+    soundfile.write(file, shifted_TC, sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue()
