@@ -48,9 +48,7 @@ class Track(NamedTuple):
     lines: Sequence[Line]
 
 
-def write_page(
-    folder: Path, title: str, tracks: Iterable[Track], note: str = ""
-) -> Path:
+def write_page(folder: Path, title: str, tracks: Iterable[Track], note: str = "") -> Path:
     """Writes a page to listen to tracks; returns its `folder`/index.html.
 
     Sources and systems are shown in the order of their first lines, and the first system
@@ -107,11 +105,15 @@ def _write_track(folder: Path, number: int, track: Track) -> dict:
     ) as bar:
         for name, line, extent in zip(names, track.lines, extents, strict=True):
             _write_sound(folder, name, line.path, found.sample_rate, extent, bar)
-            _write_pictures(folder, name, line.path, found.sample_rate, levels, loudest, bar)
+            _write_pictures(
+                folder, name, line.path, found.sample_rate, levels, loudest, bar
+            )
     systems = list(dict.fromkeys(line.system for line in track.lines))
     lines = [
         {**line._asdict(), "id": name, "exponent": extent.exponent, "number": n}
-        for n, (name, line, extent) in enumerate(zip(names, track.lines, extents, strict=True))
+        for n, (name, line, extent) in enumerate(
+            zip(names, track.lines, extents, strict=True)
+        )
     ]
     sources = dict.fromkeys(line.source for line in track.lines)
     return {

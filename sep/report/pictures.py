@@ -152,7 +152,10 @@ def png(shades_RN: np.ndarray) -> bytes:
     palette = [np.interp(at, range(len(_COLOURS)), channel) for channel in stops_3.T]
     unfiltered = np.pad(shades_RN[::-1], ((0, 0), (1, 0)))  # low notes below
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        struct.pack(">I", len(data))
+        + kind
+        + data
+        + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in (
             (b"IHDR", struct.pack(">IIBBBBB", count, rows, 8, 3, 0, 0, 0)),
             (b"PLTE", np.stack(palette, axis=1).round().astype(np.uint8).tobytes()),

@@ -20,7 +20,14 @@ window.Sep = window.Sep || {};
       "-": () => actions.zoom(0.5),
     };
     document.addEventListener("keydown", (event) => {
-      if (!enabled() || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (
+        !enabled() ||
+        event.ctrlKey ||
+        event.metaKey ||
+        event.altKey ||
+        event.defaultPrevented
+      )
+        return;
       const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
       const action = digit
         ? () => (event.shiftKey ? actions.solo : actions.system)(digit[1] - 1)

@@ -37,9 +37,13 @@ window.Sep = window.Sep || {};
   /* Changes settings of a source, {db, muted, solo}. If the system that is heard lacks the
      source, one is chosen that has it, unless nothing would be heard. */
   Sep.setSource = function (track, mix, source, settings) {
-    const sources = mix.sources.map((old, s) => (s === source ? { ...old, ...settings } : old));
+    const sources = mix.sources.map((old, s) =>
+      s === source ? { ...old, ...settings } : old,
+    );
     const changed = { ...mix, sources };
-    const having = track.lines.filter((line) => line.source === source).map((line) => line.system);
+    const having = track.lines
+      .filter((line) => line.source === source)
+      .map((line) => line.system);
     if (having.includes(mix.system)) return changed;
     const other = having.includes(mix.previous) ? mix.previous : having[0];
     const moved = Sep.chooseSystem(changed, other);

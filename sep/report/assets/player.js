@@ -57,15 +57,23 @@ window.Sep = window.Sep || {};
 
     /* What comes out of the loudspeaker now, which is a little behind. */
     get heard() {
-      const latency = this.playing ? this.context.outputLatency || this.context.baseLatency || 0 : 0;
-      return Math.max(Math.min(this.from, this.position), this.position - latency * this.track.rate);
+      const latency = this.playing
+        ? this.context.outputLatency || this.context.baseLatency || 0
+        : 0;
+      return Math.max(
+        Math.min(this.from, this.position),
+        this.position - latency * this.track.rate,
+      );
     }
 
     async play() {
       try {
         if (this.position >= this.track.length) this.seek(0);
         if (!this.graph) {
-          this.context = new AudioContext({ sampleRate: this.track.rate, latencyHint: "interactive" });
+          this.context = new AudioContext({
+            sampleRate: this.track.rate,
+            latencyHint: "interactive",
+          });
           this.graph = Sep.buildGraph(this.context, this.gains);
           this.timer = setInterval(() => this.tick(), TICK);
         }
@@ -77,7 +85,11 @@ window.Sep = window.Sep || {};
         this.playing = false;
         this.onChange();
         const unable = error.name === "NotSupportedError";
-        this.onError(unable ? new Error(`this browser plays no sound of ${this.track.rate} Hz`) : error);
+        this.onError(
+          unable
+            ? new Error(`this browser plays no sound of ${this.track.rate} Hz`)
+            : error,
+        );
       }
     }
 
@@ -97,7 +109,9 @@ window.Sep = window.Sep || {};
       this.gains = gains;
       if (!this.graph) return;
       const now = this.context.currentTime;
-      this.graph.inputs.forEach((input, i) => ramp(input.gain, input.gain.value, gains[i], now));
+      this.graph.inputs.forEach((input, i) =>
+        ramp(input.gain, input.gain.value, gains[i], now),
+      );
     }
 
     close() {
@@ -128,9 +142,12 @@ window.Sep = window.Sep || {};
       if (position >= length && this.playing && this.anchor !== null) return this.pause();
       const here = Math.floor(position / segment);
       const last = Math.floor((length - 1) / segment);
-      this.window.want(Array.from({ length: AHEAD }, (_, i) => here + i).filter((n) => n <= last));
+      this.window.want(
+        Array.from({ length: AHEAD }, (_, i) => here + i).filter((n) => n <= last),
+      );
       if (!this.playing || this.context.state !== "running") return undefined;
-      for (const number of this.started.keys()) if (number < here) this.started.delete(number);
+      for (const number of this.started.keys())
+        if (number < here) this.started.delete(number);
       while (this.until < length) {
         const number = Math.floor(this.until / segment);
         const buffers = this.window.get(number);
@@ -150,7 +167,12 @@ window.Sep = window.Sep || {};
         if (!late) ramp(this.graph.output.gain, 0, 1, this.anchor / rate);
       }
       const frame = this.anchor + this.until - this.from;
-      const sources = Sep.startBuffers(this.graph, buffers, frame, this.until - number * segment);
+      const sources = Sep.startBuffers(
+        this.graph,
+        buffers,
+        frame,
+        this.until - number * segment,
+      );
       this.started.set(number, sources);
       this.until = number * segment + buffers[0].length;
     }

@@ -72,7 +72,8 @@ window.Sep = window.Sep || {};
 
   function header({ rate, channels }, size) {
     const view = new DataView(new ArrayBuffer(44));
-    const text = (at, letters) => [...letters].forEach((l, i) => view.setUint8(at + i, l.charCodeAt(0)));
+    const text = (at, letters) =>
+      [...letters].forEach((l, i) => view.setUint8(at + i, l.charCodeAt(0)));
     text(0, "RIFF");
     view.setUint32(4, 36 + size + (size % 2), true);
     text(8, "WAVEfmt ");

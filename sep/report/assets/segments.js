@@ -38,7 +38,8 @@ window.Sep = window.Sep || {};
   function insertScript(key) {
     const script = document.createElement("script");
     const payloads = new Promise((resolve, reject) => {
-      const failed = () => reject(new Error(`sound/${key}.js cannot be loaded; is the folder complete?`));
+      const failed = () =>
+        reject(new Error(`sound/${key}.js cannot be loaded; is the folder complete?`));
       arriving.set(key, resolve);
       script.onload = failed; // no matter if the call has come, as it should
       script.onerror = failed;
@@ -59,7 +60,8 @@ window.Sep = window.Sep || {};
       for (let c = 0; c < pair.numberOfChannels; c++) channels.push(pair.getChannelData(c));
     }
     const scale = 2 ** exponent;
-    for (const samples of channels) for (let t = 0; t < samples.length; t++) samples[t] *= scale;
+    for (const samples of channels)
+      for (let t = 0; t < samples.length; t++) samples[t] *= scale;
     return channels;
   }
 
@@ -85,7 +87,8 @@ window.Sep = window.Sep || {};
     /* From now on holds these segments, the most urgent first. */
     want(numbers) {
       this.wanted = numbers;
-      for (const number of this.held.keys()) if (!numbers.includes(number)) this.held.delete(number);
+      for (const number of this.held.keys())
+        if (!numbers.includes(number)) this.held.delete(number);
       this.fill();
     }
 
@@ -93,15 +96,21 @@ window.Sep = window.Sep || {};
       return this.held.get(number);
     }
 
-    async fill() { // one segment at a time, so that memory is bounded however fast one seeks
+    async fill() {
+      // one segment at a time, so that memory is bounded however fast one seeks
       if (this.filling) return;
       this.filling = true;
       const missing = (n) => !this.held.has(n) && !this.failed.has(n);
-      for (let n; (n = this.wanted.find(missing)) !== undefined; ) {
+      for (let n; (n = this.wanted.find(missing)) !== undefined;) {
         try {
-          const lines = await Promise.all(this.track.lines.map((line) => Sep.loadSegment(line, n)));
+          const lines = await Promise.all(
+            this.track.lines.map((line) => Sep.loadSegment(line, n)),
+          );
           if (!this.wanted.includes(n)) continue;
-          this.held.set(n, lines.map((channels) => toBuffer(channels, this.track.rate)));
+          this.held.set(
+            n,
+            lines.map((channels) => toBuffer(channels, this.track.rate)),
+          );
           this.onLoad();
         } catch (error) {
           this.failed.add(n);
@@ -117,12 +126,18 @@ window.Sep = window.Sep || {};
   function toBuffer(channels, rate) {
     const heard = [1, 2, 4, 6].includes(channels.length) ? channels : [mean(channels)];
     const length = heard[0].length;
-    const buffer = new AudioBuffer({ length, numberOfChannels: heard.length, sampleRate: rate });
+    const buffer = new AudioBuffer({
+      length,
+      numberOfChannels: heard.length,
+      sampleRate: rate,
+    });
     heard.forEach((samples, c) => buffer.copyToChannel(samples, c));
     return buffer;
   }
 
   function mean(channels) {
-    return channels[0].map((_, t) => channels.reduce((sum, samples) => sum + samples[t], 0) / channels.length);
+    return channels[0].map(
+      (_, t) => channels.reduce((sum, samples) => sum + samples[t], 0) / channels.length,
+    );
   }
 })(window.Sep);

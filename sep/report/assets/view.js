@@ -80,7 +80,10 @@ window.Sep = window.Sep || {};
         for (let n = first; n <= last; n++) {
           const key = `${level}-${n}`;
           const image = old.get(key) || Sep.View.image(line, key);
-          const columns = Math.min(tile, Math.ceil((length - n * width) / (hop * pool ** level)));
+          const columns = Math.min(
+            tile,
+            Math.ceil((length - n * width) / (hop * pool ** level)),
+          );
           image.style.left = `${(100 * (n * width - this.start)) / this.span}%`;
           image.style.width = `${(100 * columns * width) / tile / this.span}%`;
           images.push(image);
@@ -102,7 +105,9 @@ window.Sep = window.Sep || {};
     drawRuler() {
       const { rate } = this.track;
       const most = Math.max(2, this.ruler.clientWidth / 64); // ticks
-      const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+      const steps = [
+        0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
+      ];
       const step = steps.find((s) => this.span / rate / s <= most) || 7200;
       const ticks = [];
       const end = (this.start + this.span) / rate;
