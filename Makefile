@@ -63,7 +63,8 @@ endef
 	$(venv)
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
-	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps openunmix
+	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps \
+		openunmix museval fast_bss_eval
 	@touch $@
 
 .venv-tpu/.stamp: setup.cfg constraints.txt

@@ -8,10 +8,9 @@ museval (v4), of mir_eval where there is one window, of fast_bss_eval where ther
 one channel, and the condition number of the normal equations' matrix.
 """
 
-import importlib
+import importlib.util
 import json
 import sys
-import types
 import warnings
 from pathlib import Path
 
@@ -31,10 +30,16 @@ VECTORS = ROOT / "tests" / "bss_eval_vectors.json"
 
 
 def museval_metrics():
-    """museval's functions, without what it opens files with (that asks for ffmpeg)."""
-    sys.modules["musdb"] = types.ModuleType("musdb")
+    """Museval's functions, without what it opens files with (that asks for ffmpeg)."""
+    package = importlib.util.find_spec("museval")
+    if package is None:
+        raise ModuleNotFoundError(name="museval")
+    place = Path(package.origin).with_name("metrics.py")
+    spec = importlib.util.spec_from_file_location("museval_metrics", place)
+    module = importlib.util.module_from_spec(spec)
     np.linalg.linalg = np.linalg  # a name that NumPy 2 has dropped
-    return importlib.import_module("museval.metrics")
+    spec.loader.exec_module(module)
+    return module
 
 
 def main() -> None:

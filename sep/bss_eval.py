@@ -136,7 +136,7 @@ def _cross_spectra(references_IT, estimates_IT, size: int, taps: int) -> Array:
 
 
 def _filters(correlation_IJL: Array, channels: int) -> tuple[Array, Array]:
-    """That make estimates' channels of all references (I, I, L), or own ones (S, C, C, L)."""
+    """Of all references (I, I, L), or their own (S, C, C, L), to estimates' channels."""
     references, _, taps = correlation_IJL.shape
     gram = _gram(correlation_IJL[:, :references])
     wanted = correlation_IJL[:, references:].swapaxes(1, 2).reshape(-1, references)
