@@ -189,7 +189,7 @@ def model():
     config = get_config().to_dict()
     config["model"] |= {
         "sample_rate": 16000,
-        "lstm": {"hidden": 8, "layers": 1, "dropout": 0.0},
+        "lstm": {"width": 16, "depth": 1, "dropout": 0.0},
     }
     config["model"]["magnitude"] |= {"n_fft": 256, "hop_length": 64}
     config["separation"] = {"chunk_seconds": 0.25, "overlap": 0.1, "batch_size": 4}
