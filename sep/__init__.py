@@ -2,6 +2,18 @@
 
 A separator is ``synthesise(estimate(analyse(mixture)))``: a representation on both
 ends, an architecture in the middle. `docs/design.md` has the plan of the rooms.
+
+    separator = sep.load("duet")
+    stems = separator(wave, sample_rate)  # {"piano": ..., "violin": ...}
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """`load`, which brings JAX with it: only who asks for it waits for that."""
+    if name == "load":
+        from sep.inference import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,9 @@ import contextlib
 import json
 import logging
 import math
+import re
 import shutil
 import sys
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,14 +181,22 @@ def _score(scores: dict) -> float:
     return scores["si_sdr"]
 
 
-def _tell_of_main_thread(*error) -> None:
-    # Python's own threads have threading.excepthook: this leaves out TensorStore's.
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(*error)
+def _tell_once() -> None:
+    """Leaves what a failed write raises to `Checkpoints._errors`, which says it in a line.
+
+    Else Orbax logs it, asyncio logs it for every array, and TensorStore's threads, whose
+    writes end after the event loop that waited for them is gone, print a traceback each.
+    """
+    logging.getLogger("absl").addFilter(
+        lambda record: "orbax" not in Path(record.pathname).parts
+    )
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell_unless_loop_is_closed
 
 
-def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in Path(record.pathname).parts
+def _tell_unless_loop_is_closed(unraisable) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 class Checkpoints:
@@ -197,9 +205,7 @@ class Checkpoints:
     def __init__(self, workdir: Path):
         import orbax.checkpoint as ocp  # slow to import: not for separation
 
-        # What it raises is told once, by `_errors`; its threads tell it many times.
-        logging.getLogger("absl").addFilter(_is_not_of_orbax)
-        sys.excepthook = _tell_of_main_thread
+        _tell_once()
         self._ocp = ocp
         policies = ocp.checkpoint_managers
         # Not max_to_keep, which with best_fn deletes the newest unless it is the best.
@@ -228,8 +234,8 @@ class Checkpoints:
         )
         if (free := shutil.disk_usage(place).free) < 1.5 * needed:
             raise UserError(
-                f"{place}: cannot be written; {free / 1e6:.0f} MB are free, a checkpoint "
-                f"needs {needed / 1e6:.0f}; make room, and the same command goes on"
+                f"{place}: cannot be written; {free / 1e6:.1f} MB are free, a checkpoint "
+                f"needs {needed / 1e6:.1f}; make room, and the same command goes on"
             )
         args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
         with self._errors("written; make room or see to its permissions"):
@@ -260,6 +266,7 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-            place = self._manager.directory
-            raise UserError(f"{place}: cannot be {trouble} ({reason[:200]})") from None
+            place, text = self._manager.directory, str(error) or type(error).__name__
+            of_system = re.search(r"([^:]+) \[os_error_code", text)  # after much of where
+            reason = of_system[1] if of_system else text.strip().splitlines()[0][:200]
+            raise UserError(f"{place}: cannot be {trouble} ({reason.strip()})") from None

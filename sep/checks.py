@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from sep.errors import UserError
-from sep.inference import Plan
 from sep.losses import LOSSES
 from sep.separator import build, lookup, output_names
+from sep.streaming import Plan
 from sep.training import make_optimiser
 
 # Settings of `data` that are shares of one, and those that must not be negative.

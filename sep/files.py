@@ -1,9 +1,13 @@
 """Files that are whole or not there at all, and settings read from them."""
 
 import contextlib
+import glob
 import os
+import re
+import shutil
+import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sep.errors import UserError
@@ -14,6 +18,35 @@ except ImportError:  # on Windows nothing is locked
     fcntl = None
 
 
+_HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
+
+
+def part_of(path: Path) -> Path:
+    """A hidden place beside a file for what will become it; this process's own."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
+
+
+def sweep(path: Path) -> None:
+    """Removes what processes of this machine that are gone have left beside a file."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*.part"):
+        number = part.name.removesuffix(".part").rpartition("-")[2]
+        if number.isdecimal() and not _alive(int(number)):
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # there, to ask would be to kill
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden place to write to, renamed to `path` if all goes well, removed if not.
@@ -21,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
       UserError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -34,6 +67,47 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
+    """A hidden folder to fill, renamed to `path` if all goes well, removed if not.
+
+    A folder that is there already goes, unless it holds more than `parts`, the names of
+    what such a folder is made of, and hidden files: then it is somebody's.
+
+    Raises:
+      UserError: the folder cannot be written, or is somebody's.
+    """
+    path = path.absolute()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        there = sorted(p.name for p in path.iterdir()) if os.path.lexists(path) else []
+        others = [name for name in there if name not in parts and name[0] != "."]
+        if others:
+            raise UserError(
+                f"{path}: holds other things ({others[0]}); choose another folder"
+            )
+        part.mkdir(parents=True)
+        yield part
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another "
+            "folder, or see to its permissions and free space"
+        ) from None
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager

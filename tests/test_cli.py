@@ -110,10 +110,10 @@ def test_separation_does_what_it_can_and_names_what_it_cannot(place):
     (folder / "songs" / "broken.wav").write_text("la la la")
     done = place.call("separate", "--model=run", "a.wav", "songs", NOT_UTF8, "--out=out")
     assert done.returncode == 1
-    first, last = errors(done)
+    first, count, again = errors(done)
     assert "songs/broken.wav: cannot be read as sound" in first
-    assert "1 of 5 recordings" in last
-    assert len(done.stdout.splitlines()) == 4 and "a.wav -> out/a\n" in done.stdout
+    assert "1 of 5 recordings" in count and first == f"error: {again}"
+    assert len(done.stdout.splitlines()) == 5 and "a.wav -> out/a\n" in done.stdout
     for name, wave_TC in waves.items():
         stems_folder = folder / "out" / Path(name.removeprefix("songs/")).with_suffix("")
         stems = [

@@ -17,7 +17,7 @@ def test_the_demo_separates_scores_and_trains(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
-    assert stems == ["piano.wav", "violin.wav"]
+    assert stems == ["piano.wav", "separation.json", "violin.wav"]
     with (tmp_path / "scores/scores.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["system"] == "duet"]
     assert all(float(row["si_sdri"]) > 7 for row in rows)

@@ -25,7 +25,7 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
         try:
             return main(argv) or 0
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
@@ -40,6 +40,11 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     remember_compilations()
     app.run(guarded, flags_parser=parse_flags)
+
+
+def one_line(text: str) -> str:
+    """Text without the line breaks that names of files may have: they are escaped."""
+    return "".join(c if c.isprintable() or c > "\u2029" else ascii(c)[1:-1] for c in text)
 
 
 def expect_no_arguments(argv: list[str]) -> None:

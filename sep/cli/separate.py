@@ -2,16 +2,19 @@
 
   python separate.py concerto.flac              -> separated/concerto/{piano,violin}.wav
   python separate.py --out=STEMS recordings/    -> STEMS/<name>/{piano,violin}.wav
+  python separate.py --minus=piano song.mp3     -> separated/song/minus_piano.wav
+  python separate.py --gains=piano=-6,violin=+3 song.mp3   -> separated/song/remix.wav
+  python separate.py --skip_existing 'music/**/*.flac'     goes on where it stopped
 
-Files of any rate, length and number of channels that libsndfile reads (WAV, FLAC, OGG,
-MP3, AIFF, ...) or folders of them. Stems have the recording's rate, channels and exact
-length, and add up to it. They appear whole or not at all; recordings are only read.
+Files of 1 to 8 channels and any rate and length (WAV, FLAC, OGG, MP3, AIFF, ...; M4A and
+video with the extra `media`), folders of them, or patterns in quotes. Outputs have the
+recording's rate, channels, exact length and tags, and the stems add up to it. They appear
+whole or not at all; recordings are only read. docs/separate.md has the details.
 """
 
-import os
 import signal
 import sys
-from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from absl import flags
@@ -24,12 +27,59 @@ _MODEL = flags.DEFINE_string(
     "duet",
     "A bundled model, a release file (.safetensors) or a training workdir.",
 )
-_OUT = flags.DEFINE_string("out", "separated", "Folder for the stems.")
+_OUT = flags.DEFINE_string("out", "separated", "Folder for the outputs.")
+_STEMS = flags.DEFINE_string(
+    "stems", "", "Stems to write, with commas; all, unless --minus or --gains ask for less."
+)
+_MINUS = flags.DEFINE_string("minus", "", "Write everything but these stems, in one file.")
+_GAINS = flags.DEFINE_string(
+    "gains",
+    "",
+    "Write a remix, with these stems louder or softer: piano=-6,violin=+3 (dB).",
+)
+_START = flags.DEFINE_string("start", "0", "Where to begin: seconds, or 1:30.")
+_DURATION = flags.DEFINE_string(
+    "duration", "", "How much to separate; to the end if empty."
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", "wav", ["wav", "flac", "ogg", "mp3"], "Of the outputs."
+)
 _SUBTYPE = flags.DEFINE_enum(
     "subtype",
-    "FLOAT",
-    ["FLOAT", "PCM_24", "PCM_16"],
-    "Sample format of the stems. FLOAT never clips; a stem can be louder than its mixture.",
+    "auto",
+    ["auto", "FLOAT", "PCM_32", "PCM_24", "PCM_16", "PCM_8"],
+    "Sample format of the outputs; auto is the recording's own width, and float for one "
+    "that is float or was coded with loss. All but FLOAT are turned down if they would "
+    "clip.",
+)
+_OVERLAP = flags.DEFINE_float(
+    "overlap", None, "Share of a chunk that fades into the next; more is slower, smoother.",
+    0.0, 0.95,
+)  # fmt: skip
+_SHIFTS = flags.DEFINE_integer(
+    "shifts", 1, "Separate so many times with shifted chunks, and average.", 1, 100
+)
+_PAGE = flags.DEFINE_bool(
+    "page", False, "Write a page to listen to each recording's outputs."
+)
+_SKIP_EXISTING = flags.DEFINE_bool(
+    "skip_existing", False, "Leave recordings whose outputs are finished and unchanged."
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs",
+    0,
+    "Recordings at the same time; by default 1, or with ray one a GPU or node.",
+    0,
+)
+_ENGINE = flags.DEFINE_enum(
+    "engine", "local", ["local", "ray"], "Where to run; ray needs the extra `cluster`."
+)
+_ADDRESS = flags.DEFINE_string(
+    "address", "", "Of a Ray cluster, for --engine=ray; by default Ray is started here."
+)
+_QUIET = flags.DEFINE_bool("quiet", False, "Say nothing but errors.")
+_JSON = flags.DEFINE_bool(
+    "json", False, "A line of JSON for each recording, then a summary."
 )
 
 
@@ -40,75 +90,41 @@ def run() -> None:
 
 def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
+    from sep.outputs import parse_gains, parse_names, parse_seconds
+
     if len(argv) < 2 or "" in argv:
         raise UserError("no recording given; name files or folders, or see --help")
-    out = Path(_OUT.value)
-    tasks = plan_outputs([Path(name) for name in argv[1:]], out)
+    if _QUIET.value and _JSON.value:
+        raise UserError("--quiet and --json: choose one")
+    if _ADDRESS.value and _ENGINE.value != "ray":
+        raise UserError("--address is for --engine=ray")
+    wishes = parse_names(_STEMS.value), parse_names(_MINUS.value), parse_gains(_GAINS.value)
+    start = parse_seconds(_START.value)
+    duration = parse_seconds(_DURATION.value) if _DURATION.value else float("inf")
+    if not duration:
+        raise UserError("--duration must be more than 0")
 
-    # Slow imports, after the flags have been checked.
-    from tqdm import tqdm
+    # Slower imports, after the flags have been checked; JAX's comes last.
+    from sep.audio import Excerpt
+    from sep.recordings import plan_tasks, refuse_overwriting
 
-    from sep.checkpoints import load_model
-    from sep.inference import Separation
+    tasks = plan_tasks(argv[1:], Path(_OUT.value))
 
-    separation = Separation(load_model(_MODEL.value))
-    recordings = {recording.resolve() for recording, _ in tasks}
-    for _, folder in tasks:
-        for name in separation.names:
-            if (stem := (folder / f"{name}.wav").resolve()) in recordings:
-                raise UserError(f"{stem}: would be overwritten; choose another --out")
+    from sep.cli.telling import MODES
+    from sep.engines import ENGINES
+    from sep.jobs import Request, files_of
+
+    request = Request(
+        _MODEL.value, _OVERLAP.value, _SHIFTS.value, *wishes, _FORMAT.value,
+        _SUBTYPE.value, Excerpt(start, duration), _PAGE.value, _SKIP_EXISTING.value,
+    )  # fmt: skip
+    refuse_overwriting(tasks, files_of(request))
+    engine = ENGINES[_ENGINE.value]
+    if _ADDRESS.value:
+        engine = partial(engine, address=_ADDRESS.value)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and no files half written
-    failed = 0
-    for recording, folder in tqdm(tasks, unit="file", disable=len(tasks) < 2):
-        try:
-            separation.to_files(recording, folder, _SUBTYPE.value)
-        except UserError as error:
-            failed += 1
-            tqdm.write(f"error: {error}", file=sys.stderr)
-        else:
-            tqdm.write(f"{recording} -> {folder}")
-    if failed and len(tasks) > 1:
-        raise UserError(f"{failed} of {len(tasks)} recordings could not be separated")
-    return min(failed, 1)
-
-
-def plan_outputs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each recording with the folder for its stems; no two share one.
-
-    A recording is named after its file, in a folder also after its place there. Where
-    that is the same for two, the suffix stays, and then a number is added.
-
-    Raises:
-      UserError: a folder holds no sound files, or is `out` itself.
-    """
-    from sep import audio
-
-    stems = out.resolve()
-    found: list[tuple[Path, Path]] = []  # recordings, and their places under a folder
-    for given in inputs:
-        if not os.path.isdir(given):  # the method raises where it may not look
-            found.append((given, Path(given.name)))
-            continue
-        inside = audio.find(given)
-        if stems == given.resolve():
-            raise UserError(
-                f"{given}: stems would mix with recordings; choose another --out"
-            )
-        if stems.is_relative_to(given.resolve()):  # some of an earlier run may be there
-            inside = [p for p in inside if not p.resolve().is_relative_to(stems)]
-        if not inside:
-            raise UserError(f"{given}: no sound files in this folder")
-        found += [(path, path.relative_to(given)) for path in inside]
-    found = list(dict.fromkeys(found))
-    shared = Counter(place.with_suffix("") for _, place in found)
-    taken: set[Path] = set()
-    tasks = []
-    for recording, place in found:
-        plain = place.with_suffix("")
-        wanted = plain if shared[plain] == 1 else place
-        folder, number = wanted, 2
-        while folder in taken:
-            folder, number = wanted.with_name(f"{wanted.name} ({number})"), number + 1
-        taken.add(folder)
-        tasks.append((recording, out / folder))
-    return tasks
+    mode = "quiet" if _QUIET.value else "json" if _JSON.value else "text"
+    with MODES[mode](tasks, request.excerpt) as telling:
+        for number, outcome in engine(request, tasks, _JOBS.value, telling.heard):
+            telling.done(number, outcome)
+    return telling.status

@@ -1,0 +1,226 @@
+"""One recording from end to end: read it, separate it, write what was asked for.
+
+The same function serves on one machine and on many (`sep.engines`).
+
+Shapes: S source, O output, C channel, T sample.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sep import audio, manifest
+from sep.checkpoints import load_model, locate_model
+from sep.errors import UserError
+from sep.inference import load
+from sep.outputs import Output, plan_outputs
+from sep.recordings import Task
+from sep.separator import output_names
+
+MAX_CHANNELS = 8
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+
+
+class Request(NamedTuple):
+    """What is asked for of every recording.
+
+    Attributes:
+      model: see `sep.checkpoints.locate_model`.
+      overlap, shifts: see `sep.inference.load`.
+      stems, minus, gains: see `sep.outputs.plan_outputs`.
+      container, subtype: see `sep.audio.choose`.
+      excerpt: that is separated as if it were all.
+      page: whether to write a page to listen to them.
+      skip_existing: leave what is finished already.
+    """
+
+    model: str = "duet"
+    overlap: float | None = None
+    shifts: int = 1
+    stems: tuple[str, ...] = ()
+    minus: tuple[str, ...] = ()
+    gains: dict[str, float] = {}  # never changed
+    container: str = "wav"
+    subtype: str = audio.encodings.AUTO
+    excerpt: audio.Excerpt = audio.WHOLE
+    page: bool = False
+    skip_existing: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a recording.
+
+    Attributes:
+      task: see `Task`.
+      status: `DONE`, `SKIPPED` or `FAILED`.
+      error: one line, of one that failed.
+      outputs: paths of what was made.
+      seconds: of sound.
+      took: seconds, by the clock.
+      gain: that kept the outputs from clipping, 1 if none had to.
+    """
+
+    task: Task
+    status: str
+    error: str = ""
+    outputs: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    took: float = 0.0
+    gain: float = 1.0
+
+
+class Worker:
+    """A model made ready, and what to do with it: `worker(task)` may be called by threads.
+
+    Attributes:
+      outputs: that every recording gets.
+
+    Raises:
+      UserError: the model or the request is none.
+    """
+
+    def __init__(self, request: Request):
+        path = locate_model(request.model)
+        self._separation = load(str(path), overlap=request.overlap, shifts=request.shifts)
+        self.outputs = _outputs(request, self._separation.names)
+        self._request = request
+        self._how = how(request, self.outputs, manifest.sha256(path))
+
+    def __call__(
+        self, task: Task, tell: Callable[[float], None] = lambda _: None
+    ) -> Outcome:
+        """Separates a recording; whatever goes wrong is told in the outcome.
+
+        Args:
+          task: see `Task`.
+          tell: is called now and then with the seconds of sound that are done; what it
+            raises that is no `Exception` ends the work, and nothing is left of it.
+        """
+        start = time.monotonic()
+        try:
+            outcome = self._separate(task, tell)
+        except UserError as error:
+            outcome = Outcome(task, FAILED, str(error))
+        except OSError as error:
+            outcome = Outcome(task, FAILED, f"{task.recording}: {error}")
+        except MemoryError:
+            outcome = Outcome(
+                task, FAILED, f"{task.recording}: not enough memory; try fewer --jobs"
+            )
+        except Exception as error:  # the other recordings must not suffer
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            outcome = Outcome(
+                task,
+                FAILED,
+                f"{task.recording}: an error of Sep's, please report it ({what})",
+            )
+        return outcome._replace(took=time.monotonic() - start)
+
+    def _separate(self, task: Task, tell: Callable[[float], None]) -> Outcome:
+        request, (recording, folder) = self._request, task
+        header = audio.header(recording)
+        rate, channels = header.format
+        if channels > MAX_CHANNELS:
+            raise UserError(
+                f"{recording}: has {channels} channels; at most {MAX_CHANNELS} can be "
+                "separated together: split it first"
+            )
+        try:
+            encoding = audio.choose(request.container, request.subtype, header)
+        except UserError as error:
+            raise UserError(f"{recording}: {error}") from None
+        suffix = f".{request.container}"
+        paths = [folder / f"{output.name}{suffix}" for output in self.outputs]
+        if any(path.exists() and path.samefile(recording) for path in paths):
+            raise UserError(f"{recording}: would be overwritten; choose another --out")
+        if request.skip_existing:
+            facts = manifest.finished(folder, recording, self._how)
+            if facts:
+                return Outcome(task, SKIPPED, outputs=tuple(paths))
+        before = manifest.identity(recording)
+        survey = audio.survey(recording, request.excerpt, lambda: tell(0))
+        first, _ = request.excerpt.samples(rate)
+        about = header.about._replace(offset=header.about.offset + first)
+        with audio.unclipped(paths, header.format, survey.length, encoding, about) as takes:
+            self._fill(takes, recording, survey, tell)
+            if not manifest.looks_like(recording, before):
+                raise UserError(f"{recording}: {_CHANGED}")
+            manifest.forget(folder)
+        made = [*paths, *self._page(task, paths)]
+        facts = {
+            "recording": {"name": recording.name, **before},
+            "sample_rate": rate,
+            "channels": channels,
+            "samples": survey.length,
+            "subtype": encoding.subtype,
+            "gain": takes.gain,
+            "outputs": {
+                path.relative_to(folder).as_posix(): manifest.identity(path)
+                for path in made
+            },
+            "model": request.model,
+            "how": self._how,
+        }
+        manifest.write(folder, facts)
+        seconds = survey.length / rate
+        return Outcome(task, DONE, "", tuple(made), seconds, gain=takes.gain)
+
+    def _fill(self, takes, recording: Path, survey: audio.Survey, tell) -> None:
+        weights_OS = np.array([output.weights_S for output in self.outputs])
+        plain = np.array_equal(weights_OS, np.eye(weights_OS.shape[1]))
+        rate, done = survey.format.sample_rate, 0
+        mixture = audio.blocks(recording, self._request.excerpt, "float64")
+        for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
+            takes.write(stems_SCT if plain else np.tensordot(weights_OS, stems_SCT, 1))
+            done += stems_SCT.shape[-1]
+            tell(done / rate)
+        if done != survey.length:
+            raise UserError(f"{recording}: {_CHANGED}")
+
+    def _page(self, task: Task, paths: list[Path]) -> list[Path]:
+        """A page to listen to what was made, if one was asked for."""
+        if not self._request.page:
+            return []
+        from sep.report.page import Line, Track, write_page
+
+        system = Path(self._request.model).stem
+        lines = [Line(path.stem, system, path, {}) for path in paths]
+        if self._request.excerpt == audio.WHOLE:  # of which alone there is a file
+            lines.insert(0, Line("mixture", "mixture", task.recording, {}))
+        title = task.recording.stem
+        return [write_page(task.folder / "page", title, [Track(title, lines)], "")]
+
+
+_CHANGED = "changed while it was read; wait until it is complete, and try again"
+
+
+def _outputs(request: Request, names: tuple[str, ...]) -> list[Output]:
+    return plan_outputs(names, request.stems, request.minus, request.gains)
+
+
+def files_of(request: Request) -> list[str]:
+    """Names of the files that each recording gets.
+
+    Raises:
+      UserError: the model or the request is none.
+    """
+    names = output_names(load_model(request.model).config["model"])
+    return [f"{output.name}.{request.container}" for output in _outputs(request, names)]
+
+
+def how(request: Request, outputs: list[Output], model: str) -> dict:
+    """All on which the contents of a recording's outputs depend, for its manifest."""
+    return {
+        "model_sha256": model,
+        "outputs": {output.name: output.weights_S for output in outputs},
+        "container": request.container,
+        "subtype": request.subtype,
+        "overlap": request.overlap,
+        "shifts": request.shifts,
+        "start": request.excerpt.start,
+        "duration": None if request.excerpt == audio.WHOLE else request.excerpt.duration,
+        "page": request.page,
+    }

@@ -1,0 +1,239 @@
+"""Separation of recordings of any length in bounded memory, one compiled program.
+
+A recording flows through generators of blocks: to the model's rate, through the network
+in overlapping chunks, back to its own rate, and to stems that sum to it.
+
+Shapes: B batch, S source, C channel, T sample. L is a line: one channel of one chunk.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from sep import audio
+from sep.errors import UserError
+from sep.separator import CELL, level_gain, share_rest
+
+SEGMENT = 64 * CELL  # samples that are made to sum to the recording together
+
+
+class Plan(NamedTuple):
+    """How a recording is cut for the network. Lengths in samples."""
+
+    sample_rate: int
+    chunk: int
+    overlap: int
+    batch: int
+    shifts: int = 1  # grids of chunks, whose results are averaged
+
+    @classmethod
+    def from_config(cls, config, overlap: float | None = None, shifts: int = 1) -> "Plan":
+        """From the `model` and `separation` parts of a config.
+
+        Args:
+          config: as a model has it.
+          overlap: share of a chunk that fades into its neighbours, if not the config's.
+          shifts: see `Plan`.
+        """
+        rate, cut = config["model"]["sample_rate"], config["separation"]
+        chunk = round(cut["chunk_seconds"] * rate)
+        overlap = round((cut["overlap"] if overlap is None else overlap) * chunk)
+        if not 0 <= overlap < chunk or cut["batch_size"] < 1 or shifts < 1:
+            raise UserError(
+                "separation needs chunk_seconds > 0, 0 <= overlap < 1, batch_size >= 1, "
+                "shifts >= 1"
+            )
+        return cls(rate, chunk, overlap, cut["batch_size"], shifts)
+
+
+def separate(
+    apply: Callable,
+    blocks_CT: Iterable[np.ndarray],
+    plan: Plan,
+    *,
+    sample_rate: int,
+    rms: float,
+) -> Iterator[np.ndarray]:
+    """Stems (S, C, T) of a recording, block by block, at its own rate and level.
+
+    They are float64. Their total length is the recording's, and they sum to it, to the
+    rounding of float64. What is above the model's band goes to the stems in proportion to
+    their energy nearby: see `consistent`.
+
+    Args:
+      apply: mixtures (batch, 1, chunk) -> sources (batch, S, 1, chunk); see `Plan`.
+      blocks_CT: the recording, in float32 or float64.
+      plan: how `apply` wants it cut.
+      sample_rate: the recording's, in Hz.
+      rms: the recording's; see `sep.separator.level_gain`.
+    """
+    gain = level_gain(rms)  # a power of two: nothing is rounded
+    mixture, heard = itertools.tee(gain * block.astype(np.float64) for block in blocks_CT)
+    heard = (block.astype(np.float32) for block in heard)
+    if sample_rate != plan.sample_rate:
+        heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
+    sources = separate_shifted(apply, heard, plan)
+    sources = audio.resample(sources, plan.sample_rate, sample_rate)
+    return (block / gain for block in consistent(mixture, sources))
+
+
+def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks and a little silence: converted twice, they are still long enough."""
+    for block_CT in blocks_CT:
+        yield block_CT
+    yield np.zeros((len(block_CT), CELL), np.float32)
+
+
+def separate_shifted(
+    apply: Callable, blocks_CT: Iterable[np.ndarray], plan: Plan
+) -> Iterator[np.ndarray]:
+    """As `separate_chunks`, averaged over grids of chunks that begin at other samples."""
+    if plan.shifts == 1:
+        return separate_chunks(apply, blocks_CT, plan)
+    hop = plan.chunk - plan.overlap
+    grids = []
+    for number, blocks in enumerate(itertools.tee(blocks_CT, plan.shifts)):
+        shift = number * hop // plan.shifts
+        sources = separate_chunks(apply, _after_silence(blocks, shift), plan)
+        grids.append(windows(_without(sources, shift), SEGMENT, SEGMENT))
+    return (
+        sum(source for source, _ in together) / np.float32(plan.shifts)
+        for together in zip(*grids, strict=True)
+    )
+
+
+def _after_silence(blocks_CT: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    for number, block_CT in enumerate(blocks_CT):
+        if not number:
+            yield np.zeros((len(block_CT), length), np.float32)
+        yield block_CT
+
+
+def _without(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """A stream from a sample on."""
+    for block in blocks:
+        if block.shape[-1] > length:
+            yield block[..., length:]
+        length = max(0, length - block.shape[-1])
+
+
+def separate_chunks(
+    apply: Callable, blocks_CT: Iterable[np.ndarray], plan: Plan
+) -> Iterator[np.ndarray]:
+    """Blocks (C, T) in, blocks (S, C, T) out: same total length.
+
+    Chunks overlap and fade linearly into each other: the weights sum to one.
+    """
+    hop = plan.chunk - plan.overlap
+    fade_in = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
+    tail = None
+    chunks = windows(blocks_CT, plan.chunk, hop)
+    for chunk_SCT, (chunk_CT, last) in _separated(apply, chunks, plan):
+        if tail is not None:
+            head = chunk_SCT[..., : plan.overlap]
+            chunk_SCT[..., : plan.overlap] = tail + fade_in * (head - tail)
+        if last:
+            yield chunk_SCT[..., : chunk_CT.shape[-1]]
+            return
+        tail = chunk_SCT[..., hop:].copy()
+        yield chunk_SCT[..., :hop]
+
+
+def windows(
+    blocks: Iterable[np.ndarray], size: int, hop: int
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Windows (..., size) of a stream, every `hop` samples; with each, if it is the last.
+
+    The last alone can be shorter.
+    """
+    waiting, length = [], 0
+    for block in blocks:
+        waiting.append(block)
+        length += block.shape[-1]
+        if length > size:
+            buffer = np.concatenate(waiting, -1)
+            while buffer.shape[-1] > size:
+                yield buffer[..., :size], False
+                buffer = buffer[..., hop:]
+            waiting, length = [buffer], buffer.shape[-1]
+    if length:
+        yield np.concatenate(waiting, -1), True
+
+
+def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
+    """Chunks (C, up to chunk), and what comes with them, each after its (S, C, chunk)."""
+    taken = deque()
+
+    def lines() -> Iterator[np.ndarray]:
+        for chunk in chunks:
+            taken.append(chunk)
+            yield from chunk[0]
+
+    found = []
+    for line_ST in _in_batches(apply, lines(), plan):
+        found.append(line_ST)
+        if len(found) == len(taken[0][0]):
+            yield np.stack(found, 1), taken.popleft()
+            found = []
+
+
+def _in_batches(apply, lines: Iterable[np.ndarray], plan) -> Iterator[np.ndarray]:
+    """Lines (up to chunk,) in, (S, chunk) out, in batches that are always full.
+
+    What is missing is silence, so `apply` always sees one shape. It may return before its
+    result is there, as JAX does: the next batch is made ready meanwhile.
+    """
+    lines, ahead = iter(lines), None
+    while True:
+        group = list(itertools.islice(lines, plan.batch))
+        before = ahead
+        if group:
+            batch_BCT = np.zeros((plan.batch, 1, plan.chunk), np.float32)
+            for line_CT, line in zip(batch_BCT, group, strict=False):
+                line_CT[0, : len(line)] = line
+            ahead = apply(batch_BCT), len(group)
+        if before:
+            sources_BSCT, count = before
+            yield from np.asarray(sources_BSCT)[:count, :, 0]
+        if not group:
+            return
+
+
+def consistent(
+    mixture_CT: Iterable[np.ndarray], sources_SCT: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Cuts sources to the mixture's length, and shares what they miss of it, in float64.
+
+    At another rate than the model's that is mostly what lies above the model's highest
+    frequency. See `share_rest`; a cell of context on both sides makes blocks meet without
+    a seam.
+    """
+    mixtures, sources = (
+        (block.astype(np.float64) for block, _ in windows(stream, SEGMENT, SEGMENT))
+        for stream in (mixture_CT, sources_SCT)
+    )
+    pairs = (
+        (mixture, source[..., : mixture.shape[-1]])
+        for mixture, source in zip(mixtures, sources, strict=False)
+    )
+    before = now = None
+    for after in itertools.chain(pairs, [None]):
+        if now is not None:
+            yield _share_between(before, now, after)
+        before, now = now, after
+
+
+def _share_between(before, now, after) -> np.ndarray:
+    around = [now]
+    start = 0
+    if before is not None:
+        around.insert(0, tuple(wave[..., -CELL:] for wave in before))
+        start = CELL
+    if after is not None:
+        around.append(tuple(wave[..., :CELL] for wave in after))
+    mixture, sources = (np.concatenate(waves, -1) for waves in zip(*around, strict=True))
+    shared = share_rest(mixture[None], sources[None])[0]
+    return shared[..., start : start + now[0].shape[-1]]
