@@ -28,7 +28,21 @@ FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent / "pretrained"
 # Settings younger than the first release files, and what files without them mean.
-UNSAID = {"model": {"magnitude": {"dft": "fft"}, "complex": {"dft": "fft"}}}
+UNSAID = {
+    "model": {
+        "magnitude": {"dft": "fft"},
+        "complex": {"dft": "fft"},
+        "fnn": {"depth": 2},
+    }
+}
+# Settings of architectures that had other names there: the new one, and its value.
+RENAMED = {
+    "fnn": {"hidden": ("width", lambda hidden: hidden)},
+    "lstm": {
+        "hidden": ("width", lambda hidden: 2 * hidden),
+        "layers": ("depth", lambda layers: layers),
+    },
+}
 
 
 class Model(NamedTuple):
@@ -71,14 +85,32 @@ def load_model(name: str) -> Model:
     return Model(completed(config), unflatten_dict(params, sep="/"), metadata)
 
 
-def completed(config, unsaid=UNSAID):
-    """A config with the settings that it is too old to name."""
+def completed(config):
+    """A config in the words of today, with the settings that it is too old to name."""
+    return _renamed(_with_unsaid(config, UNSAID))
+
+
+def _with_unsaid(config, unsaid):
     if not (isinstance(config, dict) and isinstance(unsaid, dict)):
         return config  # no part with settings, or, in a stranger's file, no config
     missing = {
-        key: completed(config.get(key, value), value) for key, value in unsaid.items()
+        key: _with_unsaid(config.get(key, value), value) for key, value in unsaid.items()
     }
     return config | missing
+
+
+def _renamed(config):
+    if not (isinstance(config, dict) and isinstance(config.get("model"), dict)):
+        return config
+    model = dict(config["model"])
+    for part, names in RENAMED.items():
+        if isinstance(model.get(part), dict):
+            settings = dict(model[part])
+            for old, (new, value) in names.items():
+                if isinstance(settings.get(old), int):
+                    settings[new] = value(settings.pop(old))
+            model[part] = settings
+    return config | {"model": model}
 
 
 def bundled_models() -> list[str]:

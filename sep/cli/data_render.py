@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 import sep
 from sep import audio, cli
-from sep.cli import processes
+from sep import processes
 from sep.data.folders import SPLITS
 from sep.errors import UserError
 from sep.files import replacing

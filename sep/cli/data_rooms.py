@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 
 from sep import cli
-from sep.cli import processes
+from sep import processes
 from sep.errors import UserError
 from sep.files import replacing
 
