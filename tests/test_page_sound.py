@@ -250,14 +250,12 @@ def test_a_missing_file_is_named(chrome, written):
 
 @pytest.mark.slow
 def test_an_hour_stays_responsive(chrome, duet, tmp_path):
-    rounds, lines = 150, []
+    rounds, lines, stereo = 150, [], audio.Format(44100, 2)
     for source, system in (("mixture", "mixture"), ("piano", "reference")):
         path = tmp_path / f"{source}.wav"
-        with audio.writers([path], audio.Format(44100, 2), rounds * LENGTH, "PCM_16") as (
-            f,
-        ):
+        with audio.writers([path], stereo, rounds * LENGTH, "PCM_16") as (file,):
             for _ in range(rounds):
-                f.write(duet[source].T)
+                file.write(duet[source].T)
         lines.append(Line(source, system, path, {}))
     chrome.open(write_page(tmp_path / "page", "An hour", [Track("An hour", lines)]))
     assert chrome.get("track.length") == rounds * LENGTH
