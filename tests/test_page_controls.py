@@ -121,7 +121,16 @@ def test_nothing_is_cut_off(page, width):
 
 def test_every_control_has_a_name(page):
     tree = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    roles = ("button", "slider", "radio", "checkbox", "combobox", "group", "region")
+    roles = [
+        "button",
+        "slider",
+        "radio",
+        "radiogroup",
+        "checkbox",
+        "combobox",
+        "group",
+        "region",
+    ]
     controls = [
         (node["role"]["value"], node.get("name", {}).get("value", ""))
         for node in tree
@@ -135,7 +144,7 @@ def test_every_control_has_a_name(page):
         ("slider", "Gain of piano"),
         ("button", "Solo violin"),
         ("button", "Mute mixture"),
-        ("group", "Listen to"),
+        ("radiogroup", "Listen to"),
         ("region", "piano"),
     ):
         assert wanted in controls

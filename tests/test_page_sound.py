@@ -160,6 +160,31 @@ def test_systems_are_compared_at_the_same_place(page):
     assert moved < 4410
 
 
+def test_all_lines_wait_for_a_segment_that_is_late(page):
+    page.run(
+        """
+        const load = Sep.loadSegment;
+        const late = new Promise((resolve) => { window.release = resolve; });
+        Sep.loadSegment = async (line, n) => {
+          if (n === 3 && line === track.lines[4]) await late;
+          return load(line, n);
+        };
+        session.seek(14.5 * track.rate);
+        await player.play();
+        await until(() => player.position >= 15 * track.rate);
+        await sleep(500);
+        """
+    )
+    assert page.get("player.position") == 15 * 44100
+    page.run(
+        "starts.length = 0; release(); await until(() => player.position > 16 * track.rate);"
+    )
+    starts = np.array(page.get("starts.map((s) => s.slice(0, 2))"))
+    assert len(starts) >= 5
+    assert (starts[:5] == starts[0]).all()
+    assert starts[0, 1] == 0  # of segment 3: nothing was left out
+
+
 @pytest.mark.parametrize("start", [0, 1, 5 * 44100 - 1, 5 * 44100, LENGTH - 300])
 def test_what_follows_a_seek_is_the_file_at_that_place(page, written, start):
     length = min(30_000, LENGTH - start)
