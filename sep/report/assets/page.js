@@ -1,7 +1,7 @@
 /* The page: reads the tracks from the document, opens the first, and joins the controls
    that all tracks share, and the keys, to the session of the track that is open.
 
-   A track is {element, choice (its fieldset), title, rate (Hz), channels, length, segment,
+   A track is {element, choice (of its systems), title, rate (Hz), channels, length, segment,
    hop (samples), levels, tile, pool, systems and sources (their names), lines: [{element,
    id, exponent, source, system}]}; sources and systems of lines are numbers. */
 
