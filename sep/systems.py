@@ -12,10 +12,11 @@ import numpy as np
 from sep import audio, references
 from sep.checkpoints import load_model, locate_model
 from sep.errors import UserError
-from sep.evaluation import Place, System, Track, describe, file_of
+from sep.evaluation import System
 from sep.inference import Separation
 from sep.manifest import sha256
 from sep.separator import RESIDUAL, output_names
+from sep.tracks import Place, Track, describe, file_of
 
 UNEVEN_SECONDS = 0.1  # by which another tool's stems may be longer or shorter
 SHIFT_SECONDS = 0.5  # within which stems are looked for that come early or late

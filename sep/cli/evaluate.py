@@ -13,7 +13,7 @@ Written to SCORES:
   results.csv    a row for each track, source, system and metric
   results.json   means or medians with 95 % bootstrap intervals; what was left out
   table.md       the same for people, and how much better than --base the others are
-  SET.png        box plots of SI-SDR
+  SET.png        box plots of SI-SDR, if matplotlib is installed (extra `plot`)
   page/          to listen: open page/index.html in a browser
 
 All numbers are dB: SI-SDR, its improvement over the mixture (SI-SDRi), uSDR; BSS Eval's
@@ -55,7 +55,6 @@ _BASE = flags.DEFINE_string(
 _PAGE_TRACKS = flags.DEFINE_integer(
     "page_tracks", 4, "Tracks of each set on the listening page; 0: no page.", 0
 )
-_PLOTS = flags.DEFINE_boolean("plots", True, "Draw box plots (extra `plot`).")
 
 
 def run() -> None:
@@ -73,10 +72,9 @@ def main(argv: list[str]) -> int:
 
     # Slow imports, after the flags have been checked.
     from sep import evaluation
-    from sep.report import plots, statistics, tables
+    from sep import tracks as test_sets
+    from sep.report import statistics, tables
 
-    if _PLOTS.value:
-        plots.library()
     sources = choose_sources(tests, models)
     systems = make_systems(sources, models, estimates)
     names = [system.name for system in systems]
@@ -87,7 +85,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--base={base}: no such system; there are {', '.join(names)}")
     tracks, kept = [], []
     for test, folder in tests.items():
-        found = evaluation.places(test, Path(folder), sources)
+        found = test_sets.places(test, Path(folder), sources)
         tracks += found
         kept += found[: _PAGE_TRACKS.value]
     rows, errors = evaluation.evaluate(tracks, systems, out, kept)
@@ -105,12 +103,9 @@ def main(argv: list[str]) -> int:
     ):
         with replacing(out / name) as part:
             part.write_text(content, encoding="utf-8", errors="replace")
-    if _PLOTS.value:
-        for test in tests:
-            if any(row.test == test for row in rows):
-                plots.boxes(out / f"{test}.png", rows, test)
     print(text)
     print(f"every track: {out / 'results.csv'}")
+    draw(out, tests, rows)
     if _PAGE_TRACKS.value:
         print(f"to listen: {write_page(out, kept, names, rows)}")
     if errors:
@@ -139,13 +134,13 @@ def named(values: list[str], flag: str) -> dict[str, str]:
 
 def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:
     """What is scored: what was asked for, or what the first model, or a track, has."""
-    from sep import evaluation, systems
+    from sep import systems, tracks
 
     if _SOURCES.value:
         return tuple(_SOURCES.value)
     if models:
         return systems.sources_of_model(next(iter(models.values())))
-    if found := evaluation.sources_of(Path(next(iter(tests.values())))):
+    if found := tracks.sources_of(Path(next(iter(tests.values())))):
         return found
     raise UserError("no sources are known; name them with --sources")
 
@@ -166,6 +161,18 @@ def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> lis
         *(systems.of_model(n, path, sources) for n, path in models.items()),
         *(bounds[name] for name in upper),
     ]
+
+
+def draw(out: Path, tests: dict[str, str], rows) -> None:
+    """Box plots of every test set."""
+    from sep.report import plots
+
+    try:
+        for test in tests:
+            if any(row.test == test for row in rows):
+                plots.boxes(out / f"{test}.png", rows, test)
+    except plots.MissingError as error:
+        print(f"no box plots: {error}")
 
 
 def as_json(summaries, better, base: str, errors: list[str]) -> str:

@@ -96,9 +96,7 @@ def main(argv: list[str]) -> int:
         study.claim()
         track = Path(_EXCERPT.value) if _EXCERPT.value else None
         excerpt.write(study, track, _EXCERPT_SECONDS.value)
-        rates, errors = rounds.chosen_rates(
-            study, planned, earlier_rates(), cli.commit()
-        )
+        rates, errors = rounds.chosen_rates(study, planned, earlier_rates(), cli.commit())
         done, failed = rounds.train(study, planned, rates, cli.commit())
         if done:
             print(rounds.report(study, done))

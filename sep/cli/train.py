@@ -190,9 +190,7 @@ def claim(workdir: Path, settings: dict) -> None:
         from sep.separator import in_use
 
         kept = completed(json.loads(path.read_text()))
-        before, now = (
-            flatten_dict(in_use(config), sep=".") for config in (kept, settings)
-        )
+        before, now = (flatten_dict(in_use(config), sep=".") for config in (kept, settings))
         changed = [
             f"{name} was {before.get(name)} and is {now.get(name)}"
             for name in sorted(before.keys() | now.keys())

@@ -12,15 +12,16 @@ from sep.report.statistics import by_track
 from sep.report.tables import LABELS
 
 
+class MissingError(UserError):
+    """What draws is not installed."""
+
+
 def library():
-    """Matplotlib's pyplot, drawing to files. Raises UserError if it is not installed."""
+    """Matplotlib's pyplot, drawing to files. Raises MissingError if it is not there."""
     try:
         import matplotlib
     except ImportError:
-        raise UserError(
-            "plots need matplotlib: pip install 'sep-audio[plot]', or leave them out with "
-            "--noplots"
-        ) from None
+        raise MissingError("they need matplotlib: pip install 'sep-audio[plot]'") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -4,9 +4,9 @@ import itertools
 from pathlib import Path
 
 from sep import audio
-from sep.evaluation import MIXTURE, file_of
 from sep.separator import RESIDUAL, output_names
 from sep.study.plan import EXCERPT, Study
+from sep.tracks import MIXTURE, file_of
 
 
 def write(study: Study, track: Path | None, seconds: float) -> None:

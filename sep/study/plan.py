@@ -1,10 +1,10 @@
 """What a study consists of: cells, the probes before them, and where they lie.
 
-    OUT/study.json               what the study is; a folder keeps to one
-    OUT/probes/{arch}-{rate}/    short runs that choose each architecture's learning rate
-    OUT/cells/{representation}-{arch}-{seed}/
-                                 metrics.jsonl, model.safetensors, scores.csv, excerpt/,
-                                 and at its end result.json
+OUT/study.json               what the study is; a folder keeps to one
+OUT/probes/{arch}-{rate}/    short runs that choose each architecture's learning rate
+OUT/cells/{representation}-{arch}-{seed}/
+metrics.jsonl, model.safetensors, scores.csv, excerpt/,
+and at its end result.json
 """
 
 import copy

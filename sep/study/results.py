@@ -35,9 +35,7 @@ def rows_of(result: dict) -> list[dict]:
 
 def _means(rows: list[dict]) -> dict[str, float]:
     """The mean of every score that rows have; a silent source has none."""
-    return {
-        name: mean(row[name] for row in rows) for name in rows[0] if name not in _KEYS
-    }
+    return {name: mean(row[name] for row in rows) for name in rows[0] if name not in _KEYS}
 
 
 def mean(values: Iterable[float]) -> float:
@@ -108,9 +106,7 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
     return text
 
 
-def write_listening_page(
-    folder: Path, out: Path, done: Mapping[Cell, dict]
-) -> Path:
+def write_listening_page(folder: Path, out: Path, done: Mapping[Cell, dict]) -> Path:
     """One excerpt, as every cell of the first seed separates it."""
     from sep.report.page import Line, Track, write_page
 
