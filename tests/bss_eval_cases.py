@@ -31,7 +31,7 @@ def cases(duet: dict[str, np.ndarray]) -> dict[str, Case]:
     mono = stereo.mean(1, keepdims=True)
     near = stereo[:, :, : RATE * 2]
     three = np.stack(
-        [stereo[0], _filtered(stereo[1], [0.5, 0.5]), np.roll(stereo[1], 7777)]
+        [stereo[0], stereo[1], np.roll(stereo[1], 7777)]
     )
     found = {
         f"stereo {name}": _case(stereo, spoil(stereo)) for name, spoil in SPOILT.items()
