@@ -92,3 +92,4 @@ REFERENCES = {
     "mwf": _oracle(oracles.mwf),
     "cirm": _oracle(oracles.cirm),
 }
+LOWER = frozenset({"mixture", "hpss", "nmf"})  # bounds that know no sources

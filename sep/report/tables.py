@@ -1,7 +1,6 @@
 """Scores as tables: CSV for machines, Markdown for documents."""
 
 import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ LABELS = {
     "leakage": "leakage",
 }
 _WITH_INTERVAL = "si_sdr"  # the other columns would be too wide with theirs
+_ENDLESS = 100  # dB above which numbers tell of rounding
 
 
 def write_csv(path: Path, rows: Sequence[tuple], columns: Sequence[str]) -> None:
@@ -71,7 +71,9 @@ def _of_test(test: str, summaries: Sequence[Summary]) -> str:
 def _cell(summary: Summary | None) -> str:
     if summary is None:
         return "–"
-    if summary.metric != _WITH_INTERVAL or not math.isfinite(summary.low):
+    if summary.value > _ENDLESS:
+        return f"> {_ENDLESS}"
+    if summary.metric != _WITH_INTERVAL or summary.low == summary.high:
         return f"{summary.value:.2f}"
     return f"{summary.value:.2f} ({summary.low:.2f} to {summary.high:.2f})"
 
@@ -90,4 +92,6 @@ def differences(found: Sequence[Summary], base: str) -> str:
 def _difference(summary: Summary | None) -> str:
     if summary is None:
         return "–"
+    if summary.low == summary.high:
+        return f"{summary.value:+.2f}"
     return f"{summary.value:+.2f} ({summary.low:+.2f} to {summary.high:+.2f})"
