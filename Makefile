@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format data bench-env tpu-check clean
+.PHONY: help demo test test-slow test-all lint format data study bench-env tpu-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ format: .venv/.stamp ## mend what lint can mend
 
 data: .venv/.stamp ## instruments, rooms and duets to train on, into data/
 	.venv/bin/python examples/public_data.py $(DATA_FLAGS)
+
+study: .venv/.stamp ## every representation with every architecture, compared; many hours
+	.venv/bin/python examples/study.py $(STUDY_FLAGS)
 
 bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
 	@echo 'Ready: .venv-bench/bin/python benchmarks/transforms.py --help'

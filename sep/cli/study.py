@@ -123,6 +123,8 @@ def chosen_tests() -> dict[str, Path]:
             raise UserError(f"--tests: {text!r} is not NAME=FOLDER")
         if not Path(folder).is_dir():
             raise UserError(f"--tests: {folder}: no such folder")
+        if name == "excerpt":
+            raise UserError("--tests: excerpt is the name of another set; choose another")
         tests[name] = Path(folder)
     return tests
 
@@ -144,7 +146,8 @@ def chosen_pairs(test: str) -> list[tuple[str, str]]:
 
     from sep.architectures import ARCHITECTURES
     from sep.representations import REPRESENTATIONS
-    from sep.study.plan import RESULTS, best_pairs, names_among
+    from sep.study.plan import names_among
+    from sep.study.results import read_ranking
 
     representations = names_among(
         "representation", _REPRESENTATIONS.value or [], REPRESENTATIONS
@@ -155,7 +158,10 @@ def chosen_pairs(test: str) -> list[tuple[str, str]]:
         raise UserError("--from and --best go together")
     if _FROM.value is None:
         return pairs
-    ranked = best_pairs(Path(_FROM.value) / RESULTS, test)
+    try:
+        ranked = read_ranking(Path(_FROM.value), test)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"--from={_FROM.value}: holds no study ({error})") from None
     return [pair for pair in ranked if pair in pairs][: _BEST.value]
 
 

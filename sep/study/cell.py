@@ -1,6 +1,5 @@
 """One cell of a study from its data to its scores, in a process of its own."""
 
-import csv
 import json
 import shutil
 import signal
@@ -10,19 +9,20 @@ from pathlib import Path
 
 import jax
 
-from sep import audio, cost
-from sep.checkpoints import Model, load_model
+from sep import audio, cost, systems, tracks
+from sep.checkpoints import load_model
 from sep.checks import check
-from sep.data.material import Material, read_material
+from sep.data.material import read_material
 from sep.errors import UserError
-from sep.evaluation import evaluate
+from sep.evaluation import Row, evaluate
 from sep.files import locked, replacing
 from sep.fitting import fit
 from sep.inference import Separation
 from sep.logs import lines_until
-from sep.metrics import si_sdr
 from sep.progress import METRICS
-from sep.study.plan import EXCERPT, RESULT, Budget, Job
+from sep.report.tables import write_csv
+from sep.separator import RESIDUAL, output_names
+from sep.study.plan import EXCERPT, RESULT, SCORES, Budget, Job
 
 try:
     import resource
@@ -48,20 +48,19 @@ def run(job: Job, commit: str) -> dict:
         material = read_material(job.config, job.data)
         step_flop = cost.of_step(job.config, material.rooms_RL)
         config = with_steps(job.config, job.budget, step_flop, job.validations)
-        place = trained(config, material, job.folder, commit, stop)
-        model = load_model(str(place))
-        name = f"{config['model']['architecture']} on {config['model']['representation']}"
-        scores = [
-            {"test": test} | row
-            for test, folder in job.tests.items()
-            for row in scored(model, name, folder)
-        ]
-        result = measured(config, model, step_flop, job.folder) | {"scores": scores}
-        if job.excerpt:
-            result |= heard(model, job.excerpt, job.folder / EXCERPT)
+        model = fit(
+            *(config, *material, job.folder),
+            metadata={"commit": commit},
+            stopped=lambda: bool(stop),
+        )
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on it loses nothing
+        if stop:
+            raise Stopped
+        result = measured(config, step_flop, model)
+        if job.tests:
+            write_csv(job.folder / SCORES, scored(job, config, model), Row._fields)
+            result["times_real_time"] = speed(model, job.tests[EXCERPT])
         result["peak_memory_mb"] = peak_memory_mb()
-        if scores:
-            write_scores(job.folder / "scores.csv", scores)
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # done with
         with replacing(job.folder / RESULT) as part:
             part.write_text(json.dumps(result, indent=2))
@@ -75,44 +74,23 @@ def with_steps(config: dict, budget: Budget, step_flop: float, validations: int)
     return config | {"train": config["train"] | train}
 
 
-def trained(
-    config: dict, material: Material, folder: Path, commit: str, stop: list
-) -> Path:
-    """The release file of the best state."""
-    path = fit(
-        *(config, *material, folder),
-        metadata={"commit": commit},
-        stopped=lambda: bool(stop),
-    )
-    if stop:
-        raise Stopped
-    return path
-
-
-def scored(model: Model, name: str, folder: Path) -> list[dict]:
-    """Rows of all tracks; a test set with a fault in it compares nothing."""
-    rows, errors = evaluate(model, name, folder)
-    if errors:
-        raise UserError("; ".join(errors))
-    return rows
-
-
-def measured(config: dict, model: Model, step_flop: float, folder: Path) -> dict:
-    """What the cell is and what it took."""
-    train, data = config["train"], config["data"]
-    log = lines_until(folder / METRICS, train["steps"])
-    names = ("representation", "architecture")
+def measured(config: dict, step_flop: float, release: Path) -> dict:
+    """What the cell is, and what its training took."""
+    model, train, data = config["model"], config["train"], config["data"]
+    log = lines_until(release.with_name(METRICS), train["steps"])
+    params = load_model(str(release)).params
     return {
-        **{name: config["model"][name] for name in names},
+        "representation": model["representation"],
+        "architecture": model["architecture"],
         "seed": config["seed"],
         "learning_rate": train["learning_rate"],
-        "parameters": sum(x.size for x in jax.tree.leaves(model.params)),
+        "parameters": sum(x.size for x in jax.tree.leaves(params)),
         "gflop_a_second": cost.of_second(config) / 1e9,
         "steps": train["steps"],
         "training_tflop": train["steps"] * step_flop / 1e12,
         "audio_hours": train["steps"] * data["batch_size"] * data["crop_seconds"] / 3600,
         "training_seconds": sum(line["seconds"] for line in log),
-        "curve": [
+        "curve": [  # training TFLOP, validation SI-SDR
             [line["step"] * step_flop / 1e12, line["valid_si_sdr"]]
             for line in log
             if line.get("valid_si_sdr") is not None
@@ -120,22 +98,36 @@ def measured(config: dict, model: Model, step_flop: float, folder: Path) -> dict
     }
 
 
-def heard(model: Model, mixture: Path, folder: Path) -> dict:
-    """Separates a mixture into files; how fast, once compiled, and how well."""
-    separation = Separation(model)
-    separation.to_array(mixture)
-    began = time.perf_counter()
-    stems_SCT = separation.to_array(mixture)
-    took = time.perf_counter() - began
-    rate, scores = audio.probe(mixture).sample_rate, {}
-    for name, stem_CT in zip(separation.names, stems_SCT, strict=True):
-        audio.write(folder / f"{name}.wav", stem_CT, rate, "FLOAT")
-        reference = mixture.with_name(f"{name}.wav")
-        if reference.exists():  # of a residual there is none
-            reference_CT, _ = audio.read(reference)
-            scores[name] = float(si_sdr(reference_CT.reshape(-1), stem_CT.reshape(-1)))
-    speed = stems_SCT.shape[-1] / rate / took
-    return {"times_real_time": speed, "excerpt_si_sdr": scores}
+def scored(job: Job, config: dict, release: Path) -> list[Row]:
+    """Scores of all tracks; the excerpt's estimates are kept to be heard.
+
+    Raises:
+      UserError: a track cannot be scored. Test sets with a fault compare nothing.
+    """
+    sources = [name for name in output_names(config["model"]) if name != RESIDUAL]
+    places = [
+        place
+        for test, folder in job.tests.items()
+        for place in tracks.places(test, folder, sources)
+    ]
+    heard = [place for place in places if place.test == EXCERPT]
+    system = systems.of_model(job.title, str(release), sources)
+    rows, errors = evaluate(places, [system], job.folder, heard)
+    if errors:
+        raise UserError("; ".join(errors))
+    return rows
+
+
+def speed(release: Path, folder: Path) -> float:
+    """Seconds of the excerpt that are separated in a second, compiling aside."""
+    separation = Separation(load_model(str(release)))
+    (track,) = tracks.folders(folder)
+    wave_CT, rate = audio.read(tracks.file_of(track / tracks.MIXTURE))
+    for _ in range(2):  # the first one compiles
+        began = time.perf_counter()
+        separation(wave_CT.T, rate)
+        took = time.perf_counter() - began
+    return wave_CT.shape[1] / rate / took
 
 
 def peak_memory_mb() -> float:
@@ -144,11 +136,3 @@ def peak_memory_mb() -> float:
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kB elsewhere
-
-
-def write_scores(path: Path, rows: list[dict]) -> None:
-    """A row for each test, track, source and system."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,14 +1,16 @@
 """What a study consists of: cells, the probes before them, and where they lie.
 
-OUT/study.json               what the study is; a folder keeps to one
-OUT/probes/{arch}-{rate}/    short runs that choose each architecture's learning rate
+OUT/study.json             what the study is; a folder keeps to one
+OUT/excerpt/{track}/       what all cells are heard with, a test set of one track
+OUT/probes/{arch}-{rate}/  short runs that choose each architecture's learning rate
+OUT/rates.json             what they chose
 OUT/cells/{representation}-{arch}-{seed}/
-metrics.jsonl, model.safetensors, scores.csv, excerpt/,
-and at its end result.json
+                           metrics.jsonl, model.safetensors, scores.csv, sounds/, and at
+                           its end result.json
+OUT/results.csv, ...       the report
 """
 
 import copy
-import csv
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -20,8 +22,9 @@ from sep.files import replacing
 
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
+SCORES = "scores.csv"  # in a cell's folder: of every track
 RESULT = "result.json"  # in a cell's folder, written last: it is finished
-EXCERPT = "excerpt"  # in OUT and in each cell's folder: what is heard of it
+EXCERPT = "excerpt"  # in OUT, and the name of that test set
 CURVE = 10  # validations of a cell
 
 
@@ -33,12 +36,12 @@ class Cell(NamedTuple):
     seed: int
 
     @property
-    def pair(self) -> tuple[str, str]:
-        return self.representation, self.architecture
-
-    @property
     def name(self) -> str:
         return f"{self.representation}-{self.architecture}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.architecture} on {self.representation}"
 
 
 class Budget(NamedTuple):
@@ -57,13 +60,13 @@ class Budget(NamedTuple):
 class Job(NamedTuple):
     """All that the process of a cell has to know."""
 
+    title: str
     folder: Path
     config: dict  # without the steps
     budget: Budget
     validations: int
     data: Path
-    tests: dict[str, Path]
-    excerpt: Path | None  # a mixture to separate for the listening page
+    tests: dict[str, Path]  # none: it is not scored
 
     @property
     def result(self) -> dict | None:
@@ -83,19 +86,28 @@ class Study(NamedTuple):
     rates: tuple[float, ...]  # learning rates to choose from
     probe_share: float  # of a cell's budget, that each probe gets
 
+    @property
+    def excerpt(self) -> Path:
+        """The folder of the excerpt's one track."""
+        return self.out / EXCERPT
+
+    def place(self, cell: Cell) -> Path:
+        """The folder of a cell."""
+        return self.out / "cells" / cell.name
+
     def job(self, cell: Cell, rate: float) -> Job:
         """A cell, to be trained with a learning rate."""
         config = chosen(self.config, cell, rate)
-        place = self.out / "cells" / cell.name
-        excerpt = self.out / EXCERPT / "mixture.wav"
-        return Job(place, config, self.budget, CURVE, self.data, self.tests, excerpt)
+        tests = self.tests | {EXCERPT: self.excerpt}
+        place = self.place(cell)
+        return Job(cell.title, place, config, self.budget, CURVE, self.data, tests)
 
     def probe(self, cell: Cell, rate: float) -> Job:
         """A short run of it that shows what the rate is worth."""
         place = self.out / "probes" / f"{cell.architecture}-{rate:g}"
-        budget = self.budget.share(self.probe_share)
         config = chosen(self.config, cell, rate)
-        return Job(place, config, budget, 1, self.data, {}, None)
+        budget = self.budget.share(self.probe_share)
+        return Job(cell.title, place, config, budget, 1, self.data, {})
 
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
@@ -135,34 +147,14 @@ def cells(pairs: Iterable[tuple[str, str]], seeds: int) -> list[Cell]:
     return [Cell(*pair, seed) for seed, pair in itertools.product(range(seeds), pairs)]
 
 
-def best_pairs(results: Path, test: str) -> list[tuple[str, str]]:
-    """The pairs of an earlier study, the highest mean SI-SDR on a test set first.
-
-    Raises:
-      UserError: there are no results, or none of that test.
-    """
-    try:
-        with results.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["test"] == test]
-    except (OSError, KeyError) as error:
-        raise UserError(f"{results}: no results of a study ({error})") from None
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        pair = row["representation"], row["architecture"]
-        found.setdefault(pair, []).append(float(row["si_sdr"]))
-    if not found:
-        raise UserError(f"{results}: has no scores of test {test}")
-    return sorted(found, key=lambda pair: -sum(found[pair]) / len(found[pair]))
-
-
-def names_among(kind: str, chosen: Sequence[str], known: Iterable[str]) -> list[str]:
-    """The chosen names, or all if none is chosen.
+def names_among(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """The names, or all that are known if there are none.
 
     Raises:
       UserError: one is unknown; the message lists those that are not.
     """
     known = list(known)
-    for name in chosen:
+    for name in names:
         if name not in known:
             raise UserError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
-    return list(dict.fromkeys(chosen)) or known
+    return list(dict.fromkeys(names)) or known

@@ -6,8 +6,11 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sep.files import replacing
-from sep.study.plan import EXCERPT, Cell
+from sep.evaluation import Row, heard
+from sep.report.statistics import ALL, summaries
+from sep.report.tables import LABELS, read_csv, write_csv
+from sep.study.plan import EXCERPT, RESULTS, SCORES, Cell, Study
+from sep.tracks import places
 
 # Of each finished cell, beside its scores; units are in the names.
 FACTS = (
@@ -15,44 +18,54 @@ FACTS = (
     *("gflop_a_second", "steps", "training_tflop", "audio_hours", "training_seconds"),
     *("times_real_time", "peak_memory_mb"),
 )
-_KEYS = ("test", "track", "source", "system")  # of a row of scores; the rest are scores
-MIXTURE = "mixture"  # the system that leaves a recording as it is
+SHOWN = ("si_sdr", "si_sdri", "sir")  # scores in the table; the CSV has all
 
 
-def rows_of(result: dict) -> list[dict]:
-    """A row for each test and source: the facts, and the mean of each score over tracks."""
-    facts = {name: result.get(name, math.nan) for name in FACTS}
+def scores_of(study: Study, cell: Cell) -> list[Row]:
+    """What the cell scored on every track."""
+    return read_csv(study.place(cell) / SCORES)
+
+
+def rows_of(study: Study, done: Mapping[Cell, dict]) -> list[dict]:
+    """A row for each cell, test and source (and all): facts, and scores over tracks."""
     rows = []
-    for test, source in dict.fromkeys((r["test"], r["source"]) for r in result["scores"]):
-        chosen = [
-            row
-            for row in result["scores"]
-            if (row["test"], row["source"]) == (test, source) and row["system"] != MIXTURE
+    for cell, result in done.items():
+        facts = {name: result.get(name, math.nan) for name in FACTS}
+        found = {}
+        for summary in summaries(scores_of(study, cell)):
+            if summary.test != EXCERPT:
+                key = summary.test, summary.source
+                found.setdefault(key, {})[summary.metric] = summary.value
+        rows += [
+            facts | {"test": test, "source": source} | scores
+            for (test, source), scores in found.items()
         ]
-        rows.append(facts | {"test": test, "source": source} | _means(chosen))
     return rows
 
 
-def _means(rows: list[dict]) -> dict[str, float]:
-    """The mean of every score that rows have; a silent source has none."""
-    return {name: mean(row[name] for row in rows) for name in rows[0] if name not in _KEYS}
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """results.csv."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, [[row.get(name) for name in columns] for row in rows], columns)
 
 
-def mean(values: Iterable[float]) -> float:
-    """Of those that are numbers; NaN if none is."""
-    numbers = [value for value in values if value is not None and not math.isnan(value)]
-    return statistics.fmean(numbers) if numbers else math.nan
+def read_ranking(out: Path, test: str) -> list[tuple[str, str]]:
+    """The pairs of another study, the highest mean SI-SDR on a test set first.
+
+    Raises:
+      ValueError, OSError: it has no such results.
+    """
+    with (out / RESULTS).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["si_sdr"] = float(row["si_sdr"] or math.nan)
+    groups = by_pair(row for row in rows if row["test"] == test)
+    if not groups:
+        raise ValueError(f"it has no scores of test {test}")
+    return sorted(groups, key=lambda pair: score(groups[pair], test), reverse=True)
 
 
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Rows as they are, whole or not at all."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(k for row in rows for k in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def by_pair(rows: list[dict]) -> dict[tuple[str, str], list[dict]]:
+def by_pair(rows: Iterable[dict]) -> dict[tuple[str, str], list[dict]]:
     """Rows of each pair: its tests, sources and seeds."""
     found: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
@@ -60,31 +73,43 @@ def by_pair(rows: list[dict]) -> dict[tuple[str, str], list[dict]]:
     return found
 
 
-def score(rows: list[dict], test: str, name: str = "si_sdr") -> float:
-    """The mean of a score over sources and seeds."""
-    return mean(row[name] for row in rows if row["test"] == test and name in row)
+def score(rows: Iterable[dict], test: str, name: str = "si_sdr") -> float:
+    """The mean of a score of all sources over seeds."""
+    return mean(
+        row[name]
+        for row in rows
+        if (row["test"], row["source"]) == (test, ALL) and name in row
+    )
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(numbers) if numbers else math.nan
 
 
 def table(rows: list[dict], tests: Sequence[str]) -> str:
-    """Markdown: a line for each pair, the best on the first test above."""
-    scores = [name for name in ("si_sdr", "si_sdri", "sir") if name in rows[0]]
-    labels = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sir": "SIR"}
+    """Markdown: a line for each pair, the best on the first test first."""
     columns: list[tuple[str, Callable[[list[dict]], str]]] = [
         ("representation", lambda rows: rows[0]["representation"]),
         ("architecture", lambda rows: rows[0]["architecture"]),
         ("parameters, M", _of("parameters", 1e-6, ".2f")),
         ("GFLOP a second", _of("gflop_a_second", 1, ".2f")),
+        ("learning rate", _of("learning_rate", 1, "g")),
         ("steps", _of("steps", 1, ".0f")),
         ("audio, hours", _of("audio_hours", 1, ".1f")),
         ("training, min", _of("training_seconds", 1 / 60, ".1f")),
         ("x real time", _of("times_real_time", 1, ".0f")),
         ("memory, MB", _of("peak_memory_mb", 1, ".0f")),
+        *(
+            (f"{test}: {LABELS[name]}", _score_of(test, name))
+            for test in tests
+            for name in SHOWN
+        ),
     ]
-    for test in tests:
-        for name in scores:
-            columns.append((f"{test}: {labels[name]}", _score_of(test, name)))
-    groups = by_pair(rows).values()
-    ordered = sorted(groups, key=lambda rows: score(rows, tests[0]), reverse=True)
+    ordered = sorted(
+        by_pair(rows).values(), key=lambda rows: score(rows, tests[0]), reverse=True
+    )
     lines = [[title for title, _ in columns], ["---"] * len(columns)]
     lines += [[text(rows) for _, text in columns] for rows in ordered]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -98,7 +123,7 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
     """The mean, and between which means of a seed it lies, if there are several."""
 
     def text(rows: list[dict]) -> str:
-        seeds = {row["seed"] for row in rows}
+        seeds = dict.fromkeys(row["seed"] for row in rows)
         means = [score([r for r in rows if r["seed"] == s], test, name) for s in seeds]
         among = f" ({min(means):.2f} to {max(means):.2f})" if len(means) > 1 else ""
         return f"{score(rows, test, name):.2f}{among}"
@@ -106,20 +131,26 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
     return text
 
 
-def write_listening_page(folder: Path, out: Path, done: Mapping[Cell, dict]) -> Path:
-    """One excerpt, as every cell of the first seed separates it."""
+def write_listening_page(study: Study, done: Mapping[Cell, dict]) -> Path:
+    """The excerpt, as every cell of the first seed separates it, the best first."""
     from sep.report.page import Line, Track, write_page
 
-    mixture = out / EXCERPT / f"{MIXTURE}.wav"
-    lines = [Line(MIXTURE, MIXTURE, mixture, {})]
-    references = [path for path in sorted(mixture.parent.glob("*.wav")) if path != mixture]
-    lines += [Line(path.stem, "reference", path, {}) for path in references]
-    for cell, result in done.items():
-        if cell.seed == 0:
-            system = f"{cell.architecture} on {cell.representation}"
-            for path in references:
-                stem = out / "cells" / cell.name / EXCERPT / path.name
-                scores = {"SI-SDR": result["excerpt_si_sdr"][path.stem]}
-                lines.append(Line(path.stem, system, stem, scores))
-    note = "The same excerpt, as each representation with each architecture separates it."
-    return write_page(folder, "Sep: the study", [Track("excerpt", lines)], note)
+    first = {cell: scores_of(study, cell) for cell in done if cell.seed == 0}
+    sources = list(dict.fromkeys(row.source for rows in first.values() for row in rows))
+    kept = places(EXCERPT, study.excerpt, sources)
+    titles, lines = [], {}
+    for cell in sorted(first, key=lambda cell: _heard_score(first[cell]), reverse=True):
+        found = heard(kept, [cell.title], first[cell], study.place(cell))
+        for title, new in found:
+            titles.append(title)
+            lines |= {line[:2]: line for line in new}  # mixture and references once
+    shown = [
+        Line(source, system, path, {LABELS[name]: value for name, value in scores.items()})
+        for source, system, path, scores in lines.values()
+    ]
+    note = "One excerpt, as each pair separates it. Scores are in dB, of the excerpt alone."
+    return write_page(study.out / "page", "Sep: the study", [Track(titles[0], shown)], note)
+
+
+def _heard_score(rows: list[Row]) -> float:
+    return mean(row.value for row in rows if row[0] == EXCERPT and row.metric == "si_sdr")

@@ -19,7 +19,7 @@ def chosen_rates(
     """
     rates, errors = dict(known), []
     wanted = study.config["model"]["representation"]
-    for architecture in dict.fromkeys(cell.architecture for cell in cells):
+    for architecture in dict.fromkeys(c.architecture for c in cells):
         if architecture in rates:
             continue
         if len(study.rates) == 1:
@@ -76,13 +76,13 @@ def report(study: Study, done: dict[Cell, dict]) -> str:
     from sep.study import plots
 
     out, tests = study.out, list(study.tests)
-    rows = [row for result in done.values() for row in results.rows_of(result)]
-    results.write_csv(out / plan.RESULTS, rows)
+    rows = results.rows_of(study, done)
+    results.write_rows(out / plan.RESULTS, rows)
     table = results.table(rows, tests)
     with replacing(out / "results.md") as part:
         part.write_text(table, encoding="utf-8")
     plots.heat_map(out / "heat_map.png", rows, tests)
     plots.quality_against_cost(out / "quality_against_cost.png", rows, tests[0])
     plots.learning_curves(out / "curves.png", list(done.values()))
-    page = results.write_listening_page(out / "page", out, done)
+    page = results.write_listening_page(study, done)
     return f"{table}\nall results: {out}\nto listen: {page}"
