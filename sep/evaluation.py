@@ -63,7 +63,8 @@ def evaluate(
             bar.set_description(f"{place.test}/{place.name}"[-30:], refresh=False)
             track = None
             for system in systems:
-                sounds = sound_folder(out, place, system.name) if place in kept else None
+                wanted = place in kept and system.name != MIXTURE  # there is a file of it
+                sounds = sound_folder(out, place, system.name) if wanted else None
                 try:
                     note = _Note(out, place, system)
                     if (found := note.read(sounds)) is None:

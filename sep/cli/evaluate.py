@@ -56,6 +56,8 @@ _PAGE_TRACKS = flags.DEFINE_integer(
     "page_tracks", 4, "Tracks of each set on the listening page; 0: no page.", 0
 )
 
+BESIDE = ("si_sdr", "sdr", "sir", "sar")  # scores on the page; more would not fit
+
 
 def run() -> None:
     """The command, as `evaluate.py` and sep-evaluate call it."""
@@ -204,9 +206,9 @@ def write_page(out: Path, kept, systems: list[str], rows) -> Path:
     tracks = []
     for title, lines in evaluation.heard(kept, systems, rows, out):
         shown = [
-            page.Line(source, system, path, {tables.LABELS[m]: v for m, v in found.items()})
-            for source, system, path, found in lines
+            page.Line(*line, {tables.LABELS[m]: found[m] for m in BESIDE if m in found})
+            for *line, found in lines
         ]
         tracks.append(page.Track(title, shown))
-    note = "Scores are in dB; higher is better, but for leakage."
+    note = "Scores are in dB; higher is better."
     return page.write_page(out / "page", "Separations compared", tracks, note)
