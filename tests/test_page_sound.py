@@ -1,5 +1,7 @@
 """What the listening page plays and saves, in a real browser, opened from the disk."""
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -336,3 +338,4 @@ def test_an_hour_stays_responsive(chrome, duet, tmp_path):
     heap = chrome.driver.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"]
     assert heap < 100e6
     assert chrome.log() == []
+    shutil.rmtree(tmp_path)  # two gigabytes
