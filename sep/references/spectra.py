@@ -16,7 +16,6 @@ import numpy as np
 from jax import Array
 
 from sep import transforms
-from sep.separator import level_gain
 
 FRAMES = 256  # of a block, without those that it shares with its neighbours
 NEIGHBOURS = 15  # frames on either side of a frame that what is made of it may depend on
@@ -72,14 +71,16 @@ def change(
     `split` maps a block of the spectra (..., N, F) of waves (..., T) to other spectra
     (..., N, F). What it makes of a frame may depend on `NEIGHBOURS` frames around it.
     """
-    # A power of two, undone without rounding: squares of no recording over- or underflow.
-    gain = np.float32(level_gain(float(np.sqrt(np.mean(wave_CT**2.0, dtype=np.float64)))))
+    # The peak to about 1 by a power of two, undone without rounding: no square of a
+    # spectrum over- or underflows, however loud or soft the recording.
+    _, exponent = np.frexp(max(wave_CT.max(), -wave_CT.min()))
+    gain = np.float32(2.0 ** -np.clip(exponent, -120, 120))
     begin, step = transform.shared * transform.hop_length, FRAMES * transform.hop_length
     parts = []
-    for spectrum_CNF in blocks(wave_CT * gain, transform):
-        changed_CT = np.asarray(_istft(split(spectrum_CNF), transform))
-        parts.append(changed_CT[..., begin : begin + step])
-    return np.concatenate(parts, axis=-1)[..., : wave_CT.shape[-1]] / gain
+    for spectrum_CNF in blocks(wave_CT, transform):
+        changed_CT = np.asarray(_istft(split(gain * spectrum_CNF), transform))
+        parts.append(changed_CT[..., begin : begin + step] / gain)
+    return np.concatenate(parts, axis=-1)[..., : wave_CT.shape[-1]]
 
 
 @partial(jax.jit, static_argnames="transform")
