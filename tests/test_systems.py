@@ -75,7 +75,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
 
 
 def test_a_model_that_lacks_a_source_is_refused():
-    assert systems.sources_of_model("duet") == SOURCES
+    assert systems.outputs_of_model("duet") == SOURCES
     with pytest.raises(UserError, match="knows no harp"):
         systems.of_model("duet", "duet", ("piano", "harp"))
 

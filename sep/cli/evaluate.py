@@ -137,11 +137,12 @@ def named(values: list[str], flag: str) -> dict[str, str]:
 def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:
     """What is scored: what was asked for, or what the first model, or a track, has."""
     from sep import systems, tracks
+    from sep.separator import RESIDUAL
 
     if _SOURCES.value:
         return tuple(_SOURCES.value)
-    if models:
-        return systems.sources_of_model(next(iter(models.values())))
+    for model in models.values():
+        return tuple(s for s in systems.outputs_of_model(model) if s != RESIDUAL)
     if found := tracks.sources_of(Path(next(iter(tests.values())))):
         return found
     raise UserError("no sources are known; name them with --sources")
@@ -150,8 +151,12 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
 def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
     """All that is scored: from the lower bound over models to the upper bounds."""
     from sep import references, systems
+    from sep.separator import RESIDUAL
 
-    settings = references.Settings(nmf=Path(_NMF.value) if _NMF.value else None)
+    more = any(RESIDUAL in systems.outputs_of_model(model) for model in models.values())
+    settings = references.Settings(
+        residual=more, nmf=Path(_NMF.value) if _NMF.value else None
+    )
     bounds = {
         name: systems.of_reference(name, sources, settings) for name in _REFERENCES.value
     }
