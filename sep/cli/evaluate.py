@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     summaries = statistics.summaries(rows)
     better = statistics.differences(rows, base, "si_sdr")
     tables.write_csv(out / "results.csv", rows, evaluation.Row._fields)
-    text = tables.scores(summaries)
+    text = f"{tables.overview(summaries)}\n{tables.scores(summaries)}"
     if better:
         text += f"\nSI-SDR in dB, on the same tracks:\n\n{tables.differences(better, base)}"
     for name, content in (
