@@ -31,7 +31,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 UNSAID = {
     "model": {
         "magnitude": {"dft": "fft"},
-        "complex": {"dft": "fft"},
+        "complex": {"dft": "fft", "with_magnitude": False},
         "fnn": {"depth": 2},
     }
 }

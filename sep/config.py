@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
                 "waveform": {"frame_length": 1024, "hop_length": 512},
                 "magnitude": {**_SPECTROGRAM, "compression": 0.3},
                 "log_magnitude": {**_SPECTROGRAM, "floor_db": -100.0},
-                "complex": {**_SPECTROGRAM, "compression": 0.3},
+                "complex": {**_SPECTROGRAM, "compression": 0.3, "with_magnitude": True},
                 "mel": {**_SPECTROGRAM, "bands": 160, "compression": 0.3},
                 "mdct": {
                     "frame_length": 2048,

@@ -39,6 +39,11 @@ def network(name, **changes):
     return ARCHITECTURES[name](**small_model()[name] | changes)
 
 
+def initial(module, features_BNFK):
+    init = jax.jit(partial(module.init, **TWO))
+    return init(jax.random.key(0), features_BNFK)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -229,11 +234,12 @@ def test_any_number_of_frames_and_bins_works(name, shape):
     assert estimates.shape == (*shape[:3], 2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rnn", "tcn", "cnn", "bandsplit"])
 def test_rematerialised_and_in_bfloat16_they_say_nearly_the_same(name):
     features_BNFK = random(2, 12, 32, 1)
     module = network(name)
-    params = module.init(jax.random.key(0), features_BNFK, **TWO)
+    params = initial(module, features_BNFK)
 
     def loss(apply, params, features_BNFK):
         return (apply(params, features_BNFK).astype(jnp.float32) ** 2).mean()
@@ -263,7 +269,7 @@ def test_unknown_kinds_are_listed(setting):
 def test_bands_hear_the_past_and_the_future(along_time):
     module = network("bandsplit", along_time=along_time)
     features_BNFK = random(1, 9, 8, 1)
-    params = module.init(jax.random.key(0), features_BNFK, **TWO)
+    params = initial(module, features_BNFK)
 
     def middle(features_BNFK):
         return module.apply(params, features_BNFK, **TWO)[0, 4, 0, 0, 0]

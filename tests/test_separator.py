@@ -21,7 +21,7 @@ def small_model(representation="magnitude", architecture="lstm", **changes):
     model["mdct"]["frame_length"] = 256
     model["learned"] |= {"frame_length": 128, "hop_length": 64, "filters": 64}
     model["fnn"] |= {"width": 16, "context": 1}
-    model["cnn"] |= {"width": 4, "depth": 2}
+    model["cnn"] |= {"width": 4, "depth": 1}
     model["rnn"] |= {"width": 16, "depth": 1}
     model["lstm"] |= {"width": 16}
     model["tcn"] |= {"width": 16, "depth": 2}

@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 
 from sep import transforms
-from sep.representations.masking import SILENCE, Masking
+from sep.representations.masking import SILENCE, Masking, from_even_share
 
 
 class Learned(Masking):
@@ -60,7 +60,7 @@ class Learned(Masking):
         return (coefficients_BCNF * scale)[..., None]
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        return jnp.asarray(estimates_BNFSK[..., 0])
+        return from_even_share(estimates_BNFSK)
 
 
 def _cosines(length: int) -> np.ndarray:

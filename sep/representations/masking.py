@@ -44,3 +44,11 @@ class Masking(nn.Module):
         mask_BCNFS = mask_BNFS.reshape(batch, channels, frames, bins, -1)
         mask_BSCNF = jnp.moveaxis(mask_BCNFS, 4, 1)
         return self.inverse(mask_BSCNF * context[:, None], length)
+
+
+def from_even_share(estimates_BNFSK: Array) -> Array:
+    """Masks (B, N, F, S) of any sign: what is estimated is by how much they differ from 1/S.
+
+    So a new network gives every source the same, and learns from there at once.
+    """
+    return estimates_BNFSK[..., 0] + 1 / estimates_BNFSK.shape[3]

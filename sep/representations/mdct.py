@@ -1,10 +1,9 @@
 """The modified discrete cosine transform: as many numbers as samples."""
 
-import jax.numpy as jnp
 from jax import Array
 
 from sep import transforms
-from sep.representations.masking import SILENCE, Masking
+from sep.representations.masking import SILENCE, Masking, from_even_share
 
 
 class Mdct(Masking):
@@ -48,4 +47,4 @@ class Mdct(Masking):
         return (coefficients_BCNF * scale)[..., None]
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        return jnp.asarray(estimates_BNFSK[..., 0])
+        return from_even_share(estimates_BNFSK)
