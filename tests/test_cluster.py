@@ -37,8 +37,7 @@ def run(folder, *words):
         env=os.environ | variables, capture_output=True, encoding="utf-8", timeout=250,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line[0] == "{"]
-    return done.returncode, lines
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def stems(out):

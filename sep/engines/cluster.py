@@ -5,7 +5,10 @@ another then takes over what it had in hand. Recordings and outputs must have th
 paths on all nodes. Ray comes with the extra `cluster`.
 """
 
+import contextlib
 import os
+import socket
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -41,6 +44,7 @@ def run(
         raise UserError(
             "--engine=ray needs Ray: pip install 'sep-audio[cluster]'"
         ) from None
+    _expect_someone(address)
     try:
         ray.init(
             address or None,
@@ -51,7 +55,9 @@ def run(
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--address={address}: no Ray cluster there ({reason})") from None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells of losses
+        stack.callback(ray.shutdown)
         gpus = int(ray.cluster_resources().get("GPU", 0))
         nodes = sum(node["Alive"] for node in ray.nodes())
         # An actor that asks for no CPUs finds a place on any node that is left.
@@ -62,8 +68,17 @@ def run(
         for number, outcome in _spread(ray, actor, tasks, count):
             tell(number, outcome.seconds)
             yield number, outcome
-    finally:
-        ray.shutdown()
+
+
+def _expect_someone(address: str) -> None:
+    """Raises UserError where nobody listens: Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # "auto", or none
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise UserError(f"--address={address}: no Ray cluster there ({error})") from None
 
 
 def _spread(ray, actor: Callable, tasks: list[Task], count: int) -> Iterator:
