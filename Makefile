@@ -63,7 +63,7 @@ endef
 	$(venv)
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
-	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps openunmix
+	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps openunmix demucs
 	@touch $@
 
 .venv-tpu/.stamp: setup.cfg constraints.txt
