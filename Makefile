@@ -67,7 +67,7 @@ endef
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps \
-		openunmix museval fast_bss_eval
+		openunmix museval fast_bss_eval demucs
 	@touch $@
 
 .venv-tpu/.stamp: setup.cfg constraints.txt
