@@ -8,6 +8,7 @@ Shapes: S source, C channel, T sample.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,8 @@ def evaluate(
             bar.set_description(f"{place.test}/{place.name}"[-30:], refresh=False)
             track = None
             for system in systems:
-                sounds = sound_folder(out, place, system.name) if place in kept else None
+                wanted = place in kept and system.name != MIXTURE  # there is a file of it
+                sounds = sound_folder(out, place, system.name) if wanted else None
                 try:
                     note = _Note(out, place, system)
                     if (found := note.read(sounds)) is None:
@@ -73,7 +75,7 @@ def evaluate(
                     rows += found
                 except UserError as error:
                     errors.append(f"{place.test}/{place.name}, {system.name}: {error}")
-                    bar.write(f"left out: {errors[-1]}")
+                    bar.write(f"left out: {errors[-1]}", file=sys.stderr)
                 bar.update()
     return rows, errors
 

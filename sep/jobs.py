@@ -174,7 +174,9 @@ class Worker:
         rate, done = survey.format.sample_rate, 0
         mixture = audio.blocks(recording, self._request.excerpt, "float64")
         for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
-            takes.write(stems_SCT if plain else np.tensordot(weights_OS, stems_SCT, 1))
+            if not plain:
+                stems_SCT = np.einsum("os,sct->oct", weights_OS, stems_SCT)
+            takes.write(stems_SCT)
             done += stems_SCT.shape[-1]
             tell(done / rate)
         if done != survey.length:

@@ -15,17 +15,16 @@ from sep.errors import UserError
 from sep.evaluation import System
 from sep.inference import Separation
 from sep.manifest import sha256
-from sep.separator import RESIDUAL, output_names
+from sep.separator import output_names
 from sep.tracks import Place, Track, describe, file_of
 
 UNEVEN_SECONDS = 0.1  # by which another tool's stems may be longer or shorter
 SHIFT_SECONDS = 0.5  # within which stems are looked for that come early or late
 
 
-def sources_of_model(model: str) -> tuple[str, ...]:
-    """What a model knows by name. Raises UserError if there is no such model."""
-    names = output_names(load_model(model).config["model"])
-    return tuple(name for name in names if name != RESIDUAL)
+def outputs_of_model(model: str) -> tuple[str, ...]:
+    """What a model separates. Raises UserError if there is no such model."""
+    return output_names(load_model(model).config["model"])
 
 
 def of_model(name: str, model: str, sources: Sequence[str]) -> System:

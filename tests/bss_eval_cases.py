@@ -30,9 +30,7 @@ def cases(duet: dict[str, np.ndarray]) -> dict[str, Case]:
     stereo = stereo.astype(np.float64)
     mono = stereo.mean(1, keepdims=True)
     near = stereo[:, :, : RATE * 2]
-    three = np.stack(
-        [stereo[0], _filtered(stereo[1], [0.5, 0.5]), np.roll(stereo[1], 7777)]
-    )
+    three = np.stack([stereo[0], stereo[1], np.roll(stereo[1], 7777)])
     found = {
         f"stereo {name}": _case(stereo, spoil(stereo)) for name, spoil in SPOILT.items()
     }

@@ -322,3 +322,18 @@ def test_a_picture_is_a_png():
     # 12 dB below full scale is the brightest, at twice full scale 6 dB above that
     assert pictures.shades(np.array([[10**-1.2]]), 0) == 127
     assert pictures.shades(np.array([[10**-1.2]]), 1) < 127
+
+
+def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
+    path = sound_file(tmp_path / "a.wav", noise((1, 50_000)))
+    measure = sound.measure
+
+    def and_cut(found):
+        extent = measure(found)
+        sound_file(path, noise((1, 1000)))
+        return extent
+
+    monkeypatch.setattr(sound, "measure", and_cut)
+    with pytest.raises(UserError, match=r"a\.wav: changed while it was read"):
+        write_page(tmp_path / "page", "", [Track("t", [Line("a", "x", path, {})])])
+    assert list(tmp_path.iterdir()) == [path]

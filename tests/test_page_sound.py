@@ -1,5 +1,7 @@
 """What the listening page plays and saves, in a real browser, opened from the disk."""
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -26,7 +28,8 @@ def test_it_plays_and_stops(page):
         "const [a, t] = [player.position, performance.now()]; await sleep(1000);"
         "return [a, player.position, (performance.now() - t) / 1000];"
     )
-    assert (after - before) / 44100 == pytest.approx(wall, abs=0.1)
+    moved = (after - before) / 44100  # on a busy machine less
+    assert 0.3 * wall < moved < wall + 0.1
     assert page.get("document.getElementById('play').ariaLabel") == "Pause"
     page.click("#play")
     paused = page.run("await sleep(200); return player.position;")
@@ -38,6 +41,8 @@ def test_it_plays_and_stops(page):
     assert page.get("document.getElementById('now').textContent") == "0:24.0"
     page.click("#play")  # and from the beginning
     assert page.run("await sleep(500); return player.position;") < 3 * 44100
+    page.run("session.seek(track.length);")
+    assert not page.get("player.playing")
 
 
 def test_all_lines_are_scheduled_on_the_same_frames(page):
@@ -272,6 +277,22 @@ def test_a_missing_file_is_named(chrome, written):
         gone.with_suffix(".away").rename(gone)
 
 
+def test_a_rate_that_the_browser_does_not_play_can_be_saved(chrome, tmp_path):
+    wave_CT = np.random.default_rng(0).integers(-(2**15), 2**15, (1, 25_000)) / 2**15
+    path = tmp_path / "slow.wav"
+    audio.write(path, wave_CT.astype(np.float32), 2000)
+    track = Track("slow", [Line("whale", "reference", path, {})])
+    chrome.open(write_page(tmp_path / "page", "", [track]))
+    chrome.click("#play")
+    chrome.run("await until(() => document.querySelector('.status.error'));")
+    assert "this browser plays no sound of 2000 Hz; save it" in chrome.status()
+    assert not chrome.get("player.playing")
+    chrome.click("#save")
+    found_CT, rate = chrome.saved("slow remix.wav")
+    assert rate == 2000
+    np.testing.assert_array_equal(found_CT, wave_CT / STEP)
+
+
 @pytest.mark.slow
 def test_an_hour_stays_responsive(chrome, duet, tmp_path):
     rounds, lines, stereo = 150, [], audio.Format(44100, 2)
@@ -317,3 +338,4 @@ def test_an_hour_stays_responsive(chrome, duet, tmp_path):
     heap = chrome.driver.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"]
     assert heap < 100e6
     assert chrome.log() == []
+    shutil.rmtree(tmp_path)  # two gigabytes

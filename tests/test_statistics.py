@@ -64,8 +64,12 @@ def test_tables_name_every_system_and_say_what_is_not_known():
     assert "| A (2 tracks) | source | SI-SDR | SIR |" in text
     assert "| x | piano | 2.00 (1.00 to 3.00) | 7.00 |" in text
     assert "| y | piano | 3.00 (2.00 to 4.00) | – |" in text
+    assert "| system | A: SI-SDR | A: SIR | A: SAR |" in tables.overview(summaries(rows))
+    assert "| x | 2.00 (1.00 to 3.00) | 7.00 | – |" in tables.overview(summaries(rows))
     better = tables.differences(differences(rows, "x", "si_sdr"), "x")
-    assert "| y | +1.00 (+1.00 to +1.00) |" in better
+    assert "| y | +1.00 |" in better  # on every track the same
+    endless = tables.scores(summaries(rows_of({("x", "piano"): [180, 190]}, "sar")))
+    assert "| x | piano | > 100 |" in endless
 
 
 def test_rows_survive_their_file(tmp_path):

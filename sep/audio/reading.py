@@ -100,9 +100,9 @@ def blocks(path: Path, excerpt: Excerpt = WHOLE, dtype="float32") -> Iterator[np
         for block_TC in sound.blocks(first, dtype):
             if at + len(block_TC) > end:
                 block_TC = block_TC[: end - at]
-            finite_T = np.isfinite(block_TC).all(1)
-            if not finite_T.all():
-                where = place(at + int(finite_T.argmin()), rate)
+            finite_TC = np.isfinite(block_TC)
+            if not finite_TC.all():
+                where = place(at + int(finite_TC.all(1).argmin()), rate)
                 raise UserError(
                     f"{path}: has samples that are not finite numbers, first at {where}; "
                     "export it again"
@@ -142,7 +142,8 @@ def survey(
     length, power = 0, 0.0
     for block_CT in blocks(path, excerpt):
         length += block_CT.shape[1]
-        power += float((block_CT.astype(np.float64) ** 2).mean(0).sum())
+        samples = block_CT.ravel("K").astype(np.float64)
+        power += float(np.square(samples).sum()) / found.channels
         tell()
     return Survey(found, length, float(np.sqrt(power / length)))
 

@@ -56,6 +56,8 @@ _PAGE_TRACKS = flags.DEFINE_integer(
     "page_tracks", 4, "Tracks of each set on the listening page; 0: no page.", 0
 )
 
+BESIDE = ("si_sdr", "sdr", "sir", "sar")  # scores on the page; more would not fit
+
 
 def run() -> None:
     """The command, as `evaluate.py` and sep-evaluate call it."""
@@ -94,7 +96,7 @@ def main(argv: list[str]) -> int:
     summaries = statistics.summaries(rows)
     better = statistics.differences(rows, base, "si_sdr")
     tables.write_csv(out / "results.csv", rows, evaluation.Row._fields)
-    text = tables.scores(summaries)
+    text = f"{tables.overview(summaries)}\n{tables.scores(summaries)}"
     if better:
         text += f"\nSI-SDR in dB, on the same tracks:\n\n{tables.differences(better, base)}"
     for name, content in (
@@ -135,11 +137,12 @@ def named(values: list[str], flag: str) -> dict[str, str]:
 def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:
     """What is scored: what was asked for, or what the first model, or a track, has."""
     from sep import systems, tracks
+    from sep.separator import RESIDUAL
 
     if _SOURCES.value:
         return tuple(_SOURCES.value)
-    if models:
-        return systems.sources_of_model(next(iter(models.values())))
+    for model in models.values():
+        return tuple(s for s in systems.outputs_of_model(model) if s != RESIDUAL)
     if found := tracks.sources_of(Path(next(iter(tests.values())))):
         return found
     raise UserError("no sources are known; name them with --sources")
@@ -148,8 +151,12 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
 def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
     """All that is scored: from the lower bound over models to the upper bounds."""
     from sep import references, systems
+    from sep.separator import RESIDUAL
 
-    settings = references.Settings(nmf=Path(_NMF.value) if _NMF.value else None)
+    more = any(RESIDUAL in systems.outputs_of_model(model) for model in models.values())
+    settings = references.Settings(
+        residual=more, nmf=Path(_NMF.value) if _NMF.value else None
+    )
     bounds = {
         name: systems.of_reference(name, sources, settings) for name in _REFERENCES.value
     }
@@ -204,9 +211,9 @@ def write_page(out: Path, kept, systems: list[str], rows) -> Path:
     tracks = []
     for title, lines in evaluation.heard(kept, systems, rows, out):
         shown = [
-            page.Line(source, system, path, {tables.LABELS[m]: v for m, v in found.items()})
-            for source, system, path, found in lines
+            page.Line(*line, {tables.LABELS[m]: found[m] for m in BESIDE if m in found})
+            for *line, found in lines
         ]
         tracks.append(page.Track(title, shown))
-    note = "Scores are in dB; higher is better, but for leakage."
+    note = "Scores are in dB; higher is better."
     return page.write_page(out / "page", "Separations compared", tracks, note)

@@ -28,6 +28,7 @@ class Quiet:
     def __init__(self, tasks: list[Task], excerpt: audio.Excerpt):
         self._tasks, self._excerpt = tasks, excerpt
         self._began, self.outcomes = time.monotonic(), []
+        self._out = sys.stdout  # engines may lend that name to others
 
     def __enter__(self):
         return self
@@ -84,10 +85,13 @@ class Json(Quiet):
             "took": round(outcome.took, 3),
             "gain_db": round(20 * math.log10(outcome.gain), 4),
         }
-        print(json.dumps(line), flush=True)
+        self._print(json.dumps(line))
 
     def summary(self) -> None:
-        print(json.dumps({"summary": self.counts()}), flush=True)
+        self._print(json.dumps({"summary": self.counts()}))
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
 
 
 class Text(Quiet):
@@ -136,7 +140,7 @@ class Text(Quiet):
             self._bar.refresh()
         super().done(number, outcome)
         if outcome.status != FAILED:
-            self._bar.write(one_line(_line(outcome)))
+            self._bar.write(one_line(_line(outcome)), self._out)
 
     def complain(self, outcome: Outcome) -> None:
         self._bar.write(f"error: {one_line(outcome.error)}", file=sys.stderr)
@@ -148,7 +152,8 @@ class Text(Quiet):
         print(
             f"{found['recordings']} recordings: {found[DONE]} separated, {found[SKIPPED]} "
             f"skipped, {found[FAILED]} failed; {found['seconds']:.0f} s of sound in "
-            f"{found['took']:.0f} s ({found['seconds'] / max(found['took'], 1e-3):.1f}x)"
+            f"{found['took']:.0f} s ({found['seconds'] / max(found['took'], 1e-3):.1f}x)",
+            file=self._out,
         )
         failed = [outcome for outcome in self.outcomes if outcome.status == FAILED]
         if failed:

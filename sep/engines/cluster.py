@@ -1,14 +1,20 @@
 """Recordings on a Ray cluster: actors with one compiled model each.
 
-Ray hands out the work, restarts actors whose node or process is gone, anywhere there is
-room, and gives what they had in hand to them again. Recordings and outputs must have the
-same paths on all nodes. Ray comes with the extra `cluster`.
+Ray finds a place for each actor, and tells when one is gone, with its process or its node:
+another then takes over what it had in hand. Recordings and outputs must have the same
+paths on all nodes. Ray comes with the extra `cluster`.
 """
 
+import contextlib
 import os
+import socket
+import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+from sep.cli import remember_compilations
 from sep.errors import UserError
 from sep.jobs import FAILED, Outcome, Request, Worker
 from sep.recordings import Task
@@ -34,11 +40,11 @@ def run(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
-        from ray.util import ActorPool
     except ImportError:
         raise UserError(
             "--engine=ray needs Ray: pip install 'sep-audio[cluster]'"
         ) from None
+    _expect_someone(address)
     try:
         ray.init(
             address or None,
@@ -49,53 +55,71 @@ def run(
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--address={address}: no Ray cluster there ({reason})") from None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells of losses
+        stack.callback(ray.shutdown)
         gpus = int(ray.cluster_resources().get("GPU", 0))
         nodes = sum(node["Alive"] for node in ray.nodes())
         # An actor that asks for no CPUs finds a place on any node that is left.
-        actor = ray.remote(
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-            num_gpus=1 if gpus else 0,
-            scheduling_strategy="SPREAD",
-        )(_Actor)
-        where = _absolute(request, Path.cwd())
+        options = {"num_cpus": 0, "num_gpus": int(gpus > 0)}
+        actor = ray.remote(**options, scheduling_strategy="SPREAD")(_Actor)
+        actor = partial(actor.remote, _absolute(request))
         count = min(jobs or gpus or nodes, len(tasks))
-        pool = ActorPool([actor.remote(where) for _ in range(count)])
-        for number, task in enumerate(tasks):
-            here = Task(*(path.absolute() for path in task))
-            pool.submit(lambda actor, value: actor.separate.remote(*value), (number, here))
-        missing = dict(enumerate(tasks))
-        while pool.has_next():
-            try:
-                number, outcome = pool.get_next_unordered()
-            except ray.exceptions.RayError as error:
-                lost = error
-                continue
-            outcome = outcome._replace(task=missing.pop(number))
+        for number, outcome in _spread(ray, actor, tasks, count):
             tell(number, outcome.seconds)
             yield number, outcome
-        for number, task in missing.items():
-            reason = f"{task.recording}: lost with its node, {RETRIES} times over ({lost})"
-            yield number, Outcome(task, FAILED, " ".join(reason.split()))
-    finally:
-        ray.shutdown()
+
+
+def _expect_someone(address: str) -> None:
+    """Raises UserError where nobody listens: Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # "auto", or none
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise UserError(f"--address={address}: no Ray cluster there ({error})") from None
+
+
+def _spread(ray, actor: Callable, tasks: list[Task], count: int) -> Iterator:
+    """Gives each actor that is free a task; one that is lost leaves it to a new one."""
+    waiting, tries = deque(range(len(tasks))), Counter()
+    free, busy = [actor() for _ in range(count)], {}
+    while waiting or busy:
+        while waiting and free:
+            number, its = waiting.popleft(), free.pop()
+            here = Task(*(path.absolute() for path in tasks[number]))
+            busy[its.separate.remote(here)] = number, its
+        (result,), _ = ray.wait(list(busy))
+        number, its = busy.pop(result)
+        try:
+            outcome = ray.get(result)._replace(task=tasks[number])
+        except ray.exceptions.RayError as error:
+            its = actor()
+            tries[number] += 1
+            if tries[number] <= RETRIES:
+                waiting.appendleft(number)
+            else:
+                what = " ".join(str(error).split())
+                reason = f"{tasks[number].recording}: lost {RETRIES + 1} times ({what})"
+                yield number, Outcome(tasks[number], FAILED, reason)
+        else:
+            yield number, outcome
+        free.append(its)
 
 
 class _Actor:
     """A worker in a process of its own, on some node."""
 
     def __init__(self, request: Request):
-        from sep.cli import remember_compilations
-
         remember_compilations()
         self._worker = Worker(request)
 
-    def separate(self, number: int, task: Task) -> tuple[int, Outcome]:
-        return number, self._worker(task)
+    def separate(self, task: Task) -> Outcome:
+        return self._worker(task)
 
 
-def _absolute(request: Request, folder: Path) -> Request:
+def _absolute(request: Request) -> Request:
     """A request whose model is found from other folders, too."""
-    path = folder / request.model
+    path = Path(request.model).absolute()
     return request._replace(model=str(path)) if path.exists() else request

@@ -76,7 +76,7 @@ def write_page(folder: Path, title: str, tracks: Iterable[Track], note: str = ""
         if not written:
             raise ValueError("a page needs a track")
         template = environment.get_template("page.html.jinja")
-        html = template.render(title=title, note=note, tracks=written, mixture=MIXTURE)
+        html = template.render(title=title, note=note, tracks=written)
         # Names of files may hold bytes that are no text.
         (part / "index.html").write_text(html, encoding="utf-8", errors="replace")
     return folder / "index.html"
@@ -90,39 +90,35 @@ def _write_track(folder: Path, number: int, track: Track) -> dict:
     if times > 1:
         raise ValueError(f"{track.title}: {pair[1]} has {pair[0]} {times} times")
     found, extents = _measure(track)
-    length = extents[0].length
-    levels = pictures.num_levels(length, found.sample_rate)
+    rate, length = found.sample_rate, extents[0].length
+    segments = -(-length // sound.segment_length(rate))
+    tiles = -(-length // (pictures.TILE * pictures.hop_length(rate)))
+    levels = pictures.num_levels(length, rate)
     loudest = max(extent.exponent for extent in extents)
-    names = [f"{number}-{n}" for n in range(len(track.lines))]
-    segments = -(-length // sound.segment_length(found.sample_rate))
-    tiles = -(-length // (pictures.TILE * pictures.hop_length(found.sample_rate)))
+    lines = [
+        {"id": f"{number}-{n}", "exponent": extent.exponent, **line._asdict()}
+        for n, (line, extent) in enumerate(zip(track.lines, extents, strict=True))
+    ]
     with tqdm(
-        total=len(names) * (segments + tiles),
+        total=len(lines) * (segments + tiles),
         desc=f"page: {track.title}",
         unit="part",
         delay=1,
         leave=False,
     ) as bar:
-        for name, line, extent in zip(names, track.lines, extents, strict=True):
-            _write_sound(folder, name, line.path, found.sample_rate, extent, bar)
-            _write_pictures(
-                folder, name, line.path, found.sample_rate, levels, loudest, bar
-            )
+        for line in lines:
+            if _write_sound(folder, line, rate, bar) != segments:
+                raise UserError(f"{line['path']}: changed while it was read; try again")
+            _write_pictures(folder, line, rate, levels, loudest, bar)
     systems = list(dict.fromkeys(line.system for line in track.lines))
-    lines = [
-        {**line._asdict(), "id": name, "exponent": extent.exponent, "number": n}
-        for n, (name, line, extent) in enumerate(
-            zip(names, track.lines, extents, strict=True)
-        )
-    ]
     sources = dict.fromkeys(line.source for line in track.lines)
     return {
         "title": track.title,
-        "rate": found.sample_rate,
+        "rate": rate,
         "channels": found.channels,
         "length": length,
-        "segment": sound.segment_length(found.sample_rate),
-        "hop": pictures.hop_length(found.sample_rate),
+        "segment": sound.segment_length(rate),
+        "hop": pictures.hop_length(rate),
         "levels": levels,
         "tile": pictures.TILE,
         "pool": pictures.POOL,
@@ -158,25 +154,29 @@ def _describe(sample_rate: int, channels: int) -> str:
     return f"{channels} channel{'s' * (channels > 1)} at {sample_rate} Hz"
 
 
-def _write_sound(folder, name, path, rate, extent, bar) -> None:
-    target = folder / "sound" / name
+def _write_sound(folder: Path, line: dict, rate: int, bar: tqdm) -> int:
+    """Writes a line's segments; returns how many there are."""
+    target = folder / "sound" / line["id"]
     target.mkdir(parents=True)
-    blocks = audio.blocks(path)
-    for number, text in enumerate(sound.scripts(name, blocks, rate, extent.exponent)):
-        (target / f"{number}.js").write_text(text, encoding="ascii")
+    texts = sound.scripts(line["id"], audio.blocks(line["path"]), rate, line["exponent"])
+    count = 0
+    for count, text in enumerate(texts, 1):
+        (target / f"{count - 1}.js").write_text(text, encoding="ascii")
         bar.update()
-    if number != (extent.length - 1) // sound.segment_length(rate):
-        raise UserError(f"{path}: changed while it was read; try again")
+    return count
 
 
-def _write_pictures(folder, name, path, rate, levels, exponent, bar) -> None:
-    target = folder / "pictures" / name
+def _write_pictures(
+    folder: Path, line: dict, rate: int, levels: int, loudest: int, bar: tqdm
+) -> None:
+    """Writes a line's tiles, in colours for a track whose loudest exponent is given."""
+    target = folder / "pictures" / line["id"]
     target.mkdir(parents=True)
-    count = Counter()
-    for level, power_RN in pictures.tiles(audio.blocks(path), rate, levels):
-        picture = pictures.png(pictures.shades(power_RN, exponent))
-        (target / f"{level}-{count[level]}.png").write_bytes(picture)
-        count[level] += 1
+    counts = Counter()
+    for level, power_RN in pictures.tiles(audio.blocks(line["path"]), rate, levels):
+        picture = pictures.png(pictures.shades(power_RN, loudest))
+        (target / f"{level}-{counts[level]}.png").write_bytes(picture)
+        counts[level] += 1
         if level == 0:
             bar.update()
 

@@ -1,7 +1,6 @@
 """Scores as tables: CSV for machines, Markdown for documents."""
 
 import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,8 @@ LABELS = {
     "leakage": "leakage",
 }
 _WITH_INTERVAL = "si_sdr"  # the other columns would be too wide with theirs
+_OVERVIEW = ("si_sdr", "sir", "sar")
+_ENDLESS = 100  # dB above which numbers tell of rounding
 
 
 def write_csv(path: Path, rows: Sequence[tuple], columns: Sequence[str]) -> None:
@@ -39,6 +40,19 @@ def read_csv(path: Path) -> list[Row]:
         return [
             Row(**line | {"value": float(line["value"])}) for line in csv.DictReader(file)
         ]
+
+
+def overview(summaries: Sequence[Summary]) -> str:
+    """One table for all test sets: a row a system, of the mean of its sources, in dB."""
+    tests = list(dict.fromkeys(s.test for s in summaries))
+    known = {s[:4]: s for s in summaries}
+    columns = [(test, metric) for test in tests for metric in _OVERVIEW]
+    header = ["system", *(f"{test}: {LABELS[metric]}" for test, metric in columns)]
+    lines = [header, ["---"] * len(header)]
+    for system in dict.fromkeys(s.system for s in summaries):
+        cells = [known.get((test, ALL, system, metric)) for test, metric in columns]
+        lines.append([system, *map(_cell, cells)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def scores(summaries: Sequence[Summary]) -> str:
@@ -71,7 +85,9 @@ def _of_test(test: str, summaries: Sequence[Summary]) -> str:
 def _cell(summary: Summary | None) -> str:
     if summary is None:
         return "–"
-    if summary.metric != _WITH_INTERVAL or not math.isfinite(summary.low):
+    if summary.value > _ENDLESS:
+        return f"> {_ENDLESS}"
+    if summary.metric != _WITH_INTERVAL or summary.low == summary.high:
         return f"{summary.value:.2f}"
     return f"{summary.value:.2f} ({summary.low:.2f} to {summary.high:.2f})"
 
@@ -90,4 +106,6 @@ def differences(found: Sequence[Summary], base: str) -> str:
 def _difference(summary: Summary | None) -> str:
     if summary is None:
         return "–"
+    if summary.low == summary.high:
+        return f"{summary.value:+.2f}"
     return f"{summary.value:+.2f} ({summary.low:+.2f} to {summary.high:+.2f})"

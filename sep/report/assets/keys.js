@@ -1,11 +1,11 @@
-/* Keys: one table from a key to what it does. Controls that have a use for a key keep it. */
+/* Keys: a table from a key to what it does. Controls that have a use for a key keep it. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  /* `actions` are functions: toggle, move(seconds), moveTo(share), system(n), solo(n), swap,
-     zoom(factor). `enabled()` tells whether keys are to be used. */
+  /* `actions` are functions: toggle, move(seconds), moveTo(share), system(n), solo(n),
+     swap, zoom(factor). `enabled()` tells whether keys are to be used. */
   Sep.listenToKeys = function (actions, enabled) {
     const table = {
       " ": actions.toggle,

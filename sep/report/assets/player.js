@@ -22,7 +22,7 @@ window.Sep = window.Sep || {};
     return { context, inputs, output };
   };
 
-  /* Starts a buffer for each line, all at one frame of the context, from `offset` samples on. */
+  /* Starts a buffer for each line, from `offset` samples on, all at one frame. */
   Sep.startBuffers = function (graph, buffers, frame, offset) {
     const rate = graph.context.sampleRate;
     return buffers.map((buffer, i) => {
@@ -84,12 +84,7 @@ window.Sep = window.Sep || {};
       } catch (error) {
         this.playing = false;
         this.onChange();
-        const unable = error.name === "NotSupportedError";
-        this.onError(
-          unable
-            ? new Error(`this browser plays no sound of ${this.track.rate} Hz`)
-            : error,
-        );
+        this.onError(error);
       }
     }
 
@@ -106,12 +101,13 @@ window.Sep = window.Sep || {};
     }
 
     setGains(gains) {
+      const old = this.gains;
       this.gains = gains;
       if (!this.graph) return;
-      const now = this.context.currentTime;
-      this.graph.inputs.forEach((input, i) =>
-        ramp(input.gain, input.gain.value, gains[i], now),
-      );
+      this.graph.inputs.forEach((input, i) => {
+        if (gains[i] !== old[i])
+          ramp(input.gain, old[i], gains[i], this.context.currentTime);
+      });
     }
 
     close() {
@@ -139,7 +135,7 @@ window.Sep = window.Sep || {};
     tick() {
       const { length, segment } = this.track;
       const position = this.position;
-      if (position >= length && this.playing && this.anchor !== null) return this.pause();
+      if (position >= length && this.playing) return this.pause();
       const here = Math.floor(position / segment);
       const last = Math.floor((length - 1) / segment);
       this.window.want(

@@ -29,7 +29,7 @@ window.Sep = window.Sep || {};
     }
   };
 
-  /* All of it, times `scale`: {parts}, or only {excess}, by which factor it exceeds full scale. */
+  /* All of it, times `scale`: {parts}; or, if it exceeds full scale, by how much: {excess}. */
   async function render(track, gains, scale, onProgress) {
     const heard = track.lines.filter((line, i) => gains[i] > 0);
     const factors = gains.filter((gain) => gain > 0);
@@ -48,7 +48,7 @@ window.Sep = window.Sep || {};
     return parts ? { parts } : { excess };
   }
 
-  /* The sum of lines (an array of channels each) times their factors, channels interleaved. */
+  /* The sum of lines (arrays of channels) times their factors, channels interleaved. */
   Sep.addLines = function (lines, factors, channels, length) {
     const sum = new Float64Array(length * channels);
     lines.forEach((line, i) => {

@@ -21,7 +21,7 @@ window.Sep = window.Sep || {};
     if (resolve) resolve(payloads);
   };
 
-  const pending = new Map(); // "line/number" -> promise, so that none is loaded twice at once
+  const pending = new Map(); // "line/number" -> promise: none is loaded twice at once
 
   /* The samples of a segment of a line: a Float32Array for each channel. They are shared:
      not to be written to. */
@@ -72,7 +72,7 @@ window.Sep = window.Sep || {};
     return array;
   }
 
-  /* A window on a track: it holds the segments that are wanted, of all lines, and no others. */
+  /* A window on a track: it holds the segments that are wanted, of all lines, no others. */
   Sep.Window = class {
     constructor(track, onLoad, onError) {
       this.track = track;
@@ -96,8 +96,8 @@ window.Sep = window.Sep || {};
       return this.held.get(number);
     }
 
+    /* One segment at a time, so that memory is bounded however fast one seeks. */
     async fill() {
-      // one segment at a time, so that memory is bounded however fast one seeks
       if (this.filling) return;
       this.filling = true;
       const missing = (n) => !this.held.has(n) && !this.failed.has(n);

@@ -19,6 +19,11 @@ window.Sep = window.Sep || {};
     $("status").classList.add("error");
   };
 
+  function explain(error, track) {
+    if (error.name !== "NotSupportedError") return error;
+    return new Error(`this browser plays no sound of ${track.rate} Hz; save it instead`);
+  }
+
   Sep.Session = class {
     constructor(track) {
       this.track = track;
@@ -29,7 +34,7 @@ window.Sep = window.Sep || {};
         track,
         Sep.gains(track, this.mix),
         () => this.onPlaying(),
-        Sep.sayError,
+        (error) => Sep.sayError(explain(error, track)),
       );
       this.saving = false;
       this.connect();

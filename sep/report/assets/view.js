@@ -2,7 +2,7 @@
 
    It shows the samples from `start` to `start + span`; zooming halves or doubles the
    span, and the view turns a page when the cursor leaves it. Pictures are pyramids of
-   tiles: a column of level l stands for hop · pool^l samples, a tile has `tile` columns. */
+   tiles: a column of level l is hop · pool^l samples, and a tile has `tile` columns. */
 
 "use strict";
 window.Sep = window.Sep || {};
