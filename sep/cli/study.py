@@ -96,11 +96,11 @@ def main(argv: list[str]) -> int:
         study.claim()
         track = Path(_EXCERPT.value) if _EXCERPT.value else None
         excerpt.write(study, track, _EXCERPT_SECONDS.value)
-        rates, errors = rounds.chosen_rates(study, planned, earlier_rates(), cli.commit())
-        done, failed = rounds.train(study, planned, rates, cli.commit())
-        if done:
-            print(rounds.report(study, done))
-    if errors := [*errors, *failed]:
+        commit = cli.commit()
+        rates = rounds.chosen_rates(study, planned, earlier_rates(), commit)
+        errors = rounds.train(study, planned, rates, commit)
+        print(rounds.report(study))
+    if errors:
         raise UserError(f"{len(errors)} cells failed: {'; '.join(errors)}")
     return 0
 

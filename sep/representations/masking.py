@@ -47,8 +47,8 @@ class Masking(nn.Module):
 
 
 def from_even_share(estimates_BNFSK: Array) -> Array:
-    """Masks (B, N, F, S) of any sign: what is estimated is by how much they differ from 1/S.
+    """Masks (B, N, F, S) of any sign; an estimate says by how much one differs from 1/S.
 
-    So a new network gives every source the same, and learns from there at once.
+    So a new network gives every source the same share, and learns from there at once.
     """
     return estimates_BNFSK[..., 0] + 1 / estimates_BNFSK.shape[3]

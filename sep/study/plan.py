@@ -109,6 +109,12 @@ class Study(NamedTuple):
         budget = self.budget.share(self.probe_share)
         return Job(cell.title, place, config, budget, 1, self.data, {})
 
+    def finished(self) -> dict[Cell, dict]:
+        """Results of all cells that are done."""
+        paths = sorted((self.out / "cells").glob(f"*/{RESULT}"))
+        results = [json.loads(path.read_text()) for path in paths]
+        return {Cell(*(r[name] for name in Cell._fields)): r for r in results}
+
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
 

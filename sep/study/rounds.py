@@ -12,12 +12,14 @@ from sep.study.plan import Cell, Job, Study
 
 def chosen_rates(
     study: Study, cells: list[Cell], known: dict[str, float], commit: str
-) -> tuple[dict[str, float], list[str]]:
-    """Each architecture's learning rate, the best of its probes; and what failed.
+) -> dict[str, float]:
+    """Each architecture's learning rate, the best of its probes, unless it is known.
 
-    Probes are on the config's own representation, or on the first one of the cells.
+    Probes are on the config's own representation, or on the first one of the cells. A
+    rate with which training fails is the worst.
     """
-    rates, errors = dict(known), []
+    path = study.out / plan.RATES
+    rates = known | (json.loads(path.read_text()) if path.exists() else {})
     wanted = study.config["model"]["representation"]
     for architecture in dict.fromkeys(c.architecture for c in cells):
         if architecture in rates:
@@ -30,33 +32,30 @@ def chosen_rates(
         scores = {}
         for rate in study.rates:
             title = f"probe of {architecture} on {probed.representation} at {rate:g}"
-            result, error = outcome(study.probe(probed, rate), title, commit)
-            scores[rate] = result["curve"][-1][1] if result else -math.inf
-            errors += [error] if error else []
+            result, _ = outcome(study.probe(probed, rate), title, commit)
+            curve = result["curve"] if result else []
+            scores[rate] = curve[-1][1] if curve else -math.inf
         rates[architecture] = max(scores, key=scores.get)
         print(f"{architecture}: learning rate {rates[architecture]:g}", flush=True)
-    with replacing(study.out / plan.RATES) as part:
+    with replacing(path) as part:
         part.write_text(json.dumps(rates, indent=2))
-    return rates, errors
+    return rates
 
 
 def train(
     study: Study, cells: list[Cell], rates: dict[str, float], commit: str
-) -> tuple[dict[Cell, dict], list[str]]:
-    """Results of all cells, those done before included; and what failed."""
-    done, errors = {}, []
+) -> list[str]:
+    """Trains all cells that are not finished; returns what failed."""
+    errors = []
     for number, one in enumerate(cells, 1):
         title = (
             f"cell {number} of {len(cells)}: {one.architecture} on {one.representation}, "
             f"seed {one.seed}"
         )
         job = study.job(one, rates[one.architecture])
-        result, error = outcome(job, title, commit)
-        if result:
-            done[one] = result
-        else:
-            errors.append(error)
-    return done, errors
+        _, error = outcome(job, title, commit)
+        errors += [error] if error else []
+    return errors
 
 
 def outcome(job: Job, title: str, commit: str) -> tuple[dict | None, str]:
@@ -71,11 +70,17 @@ def outcome(job: Job, title: str, commit: str) -> tuple[dict | None, str]:
         return None, f"{title}: {error}"
 
 
-def report(study: Study, done: dict[Cell, dict]) -> str:
-    """Writes all that shows the results, and says where it is."""
+def report(study: Study) -> str:
+    """Writes all that shows the results of finished cells, and says where it is.
+
+    Raises:
+      UserError: no cell is finished.
+    """
     from sep.study import plots
 
-    out, tests = study.out, list(study.tests)
+    out, tests, done = study.out, list(study.tests), study.finished()
+    if not done:
+        raise UserError(f"{out}: no cell is finished")
     rows = results.rows_of(study, done)
     results.write_rows(out / plan.RESULTS, rows)
     table = results.table(rows, tests)
