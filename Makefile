@@ -5,7 +5,8 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format data study bench-env tpu-check clean
+.PHONY: help demo test test-slow test-all lint format notebooks data study bench-env
+.PHONY: tpu-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,9 @@ lint: .venv/.stamp ## check style and formatting
 format: .venv/.stamp ## mend what lint can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+notebooks: .venv/.stamp ## run the notebooks and save what they show
+	.venv/bin/python notebooks/run.py
 
 data: .venv/.stamp ## instruments, rooms and duets to train on, into data/
 	.venv/bin/python examples/public_data.py $(DATA_FLAGS)
