@@ -55,6 +55,7 @@ _BASE = flags.DEFINE_string(
 _PAGE_TRACKS = flags.DEFINE_integer(
     "page_tracks", 4, "Tracks of each set on the listening page; 0: no page.", 0
 )
+_NOTE = flags.DEFINE_string("note", "", "What the listening page says besides.")
 
 BESIDE = ("si_sdr", "sdr", "sir", "sar")  # scores on the page; more would not fit
 
@@ -215,5 +216,5 @@ def write_page(out: Path, kept, systems: list[str], rows) -> Path:
             for *line, found in lines
         ]
         tracks.append(page.Track(title, shown))
-    note = "Scores are in dB; higher is better."
+    note = f"Scores are in dB; higher is better. {_NOTE.value}".strip()
     return page.write_page(out / "page", "Separations compared", tracks, note)
