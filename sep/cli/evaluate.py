@@ -81,6 +81,8 @@ def main(argv: list[str]) -> int:
     sources = choose_sources(tests, models)
     systems = make_systems(sources, models, estimates)
     names = [system.name for system in systems]
+    if not names:
+        raise UserError("nothing to score; name a --model, --estimates or --references")
     if len(set(names)) < len(names):
         raise UserError(f"systems need different names: {', '.join(names)}")
     base = _BASE.value or next(iter((*models, *estimates, *names)))
