@@ -47,7 +47,7 @@ tpu-check: .venv-tpu/.stamp ## compile the training step for TPUs not at hand; m
 	.venv-tpu/bin/python benchmarks/tpu_check.py $(TPU_FLAGS)
 
 clean: ## remove all that these targets made
-	rm -rf .venv .venv-bench .venv-tpu build dist demo-out *.egg-info
+	rm -rf .venv .venv-bench .venv-tpu build dist demo-out notebooks/scores *.egg-info
 	rm -rf .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
