@@ -5,7 +5,8 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format data bench-env tpu-check clean
+.PHONY: help demo test test-slow test-all lint format notebooks data study bench-env
+.PHONY: tpu-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,8 +31,14 @@ format: .venv/.stamp ## mend what lint can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+notebooks: .venv/.stamp ## run the notebooks and save what they show
+	.venv/bin/python notebooks/run.py
+
 data: .venv/.stamp ## instruments, rooms and duets to train on, into data/
 	.venv/bin/python examples/public_data.py $(DATA_FLAGS)
+
+study: .venv/.stamp ## every representation with every architecture, compared; many hours
+	.venv/bin/python examples/study.py $(STUDY_FLAGS)
 
 bench-env: .venv-bench/.stamp ## the environment of the benchmarks, peers included
 	@echo 'Ready: .venv-bench/bin/python benchmarks/transforms.py --help'
@@ -63,7 +70,8 @@ endef
 	$(venv)
 	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt -e . \
 		-r benchmarks/requirements.txt
-	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps openunmix demucs
+	.venv-bench/bin/pip install $(PIP_FLAGS) -c constraints.txt --no-deps \
+		openunmix museval fast_bss_eval demucs
 	@touch $@
 
 .venv-tpu/.stamp: setup.cfg constraints.txt

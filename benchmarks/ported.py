@@ -11,9 +11,9 @@ from sep.transforms import leading_frames, num_frames
 
 def magnitude_lstm(model: dict, params: dict, sources: int):
     """`lstm` on `magnitude` as a PyTorch module (B, C, T) -> (B, S, C, T)."""
-    spectrogram, hidden = model["magnitude"], model["lstm"]["hidden"]
+    spectrogram, hidden = model["magnitude"], model["lstm"]["width"] // 2
     n_fft, hop = spectrogram["n_fft"], spectrogram["hop_length"]
-    kernels, layers = params["architecture"], model["lstm"]["layers"]
+    kernels, layers = params["architecture"], model["lstm"]["depth"]
     bins, before = len(params["standardise"]["mean"]), leading_frames(n_fft, hop) * hop
     window = torch.hann_window(n_fft)
 

@@ -197,7 +197,7 @@ def lstm_config() -> dict:
     config["model"] |= names | {"sources": ("violin",)}
     spectrogram = {"n_fft": 4096, "hop_length": 1024, "max_frequency": 0.0}
     config["model"]["magnitude"] |= spectrogram
-    config["model"]["lstm"] = {"hidden": 256, "layers": 3, "dropout": 0.4}
+    config["model"]["lstm"] = {"width": 512, "depth": 3, "dropout": 0.4}
     return config
 
 
@@ -264,8 +264,8 @@ def open_unmix_step(ours: Step) -> Callable[[], None]:
     unmix = model.OpenUnmix(
         nb_bins=magnitude["n_fft"] // 2 + 1,
         nb_channels=1,
-        hidden_size=2 * lstm["hidden"],
-        nb_layers=lstm["layers"],
+        hidden_size=lstm["width"],
+        nb_layers=lstm["depth"],
         input_mean=magnitudes_BCFN.mean((0, 1, 3)).numpy(),
         input_scale=magnitudes_BCFN.std((0, 1, 3)).numpy(),
     )

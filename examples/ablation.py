@@ -5,13 +5,12 @@ r"""Which training material, and which augmentation, makes a separator generalis
 
 Trains one small model on each of VARIANTS for equal steps, from the same pieces (see
 `python -m sep.data render`) and the same real solos (`python -m sep.data pair`), scores it
-on every test set, and writes OUT/scores.csv, OUT/table.md and OUT/curves.png. Only violins
+on every test set, and writes OUT/results.csv, OUT/table.md and OUT/curves.png. Only violins
 and augmentation differ: all variants have the same pianos. A run that was stopped goes on
 with the same command; --jobs=2 trains two variants at a time, each on half the processors.
 """
 
 import concurrent.futures
-import csv
 import json
 import os
 import queue
@@ -23,6 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
+
+from sep.evaluation import Row
+from sep.report import tables
+from sep.report.statistics import ALL, by_track, differences
 
 _RENDERED = flags.DEFINE_string("rendered", None, "Rendered pieces.", required=True)
 _REAL = flags.DEFINE_string("real", None, "Real solos: train/, valid/.", required=True)
@@ -37,8 +40,10 @@ _LEFT_OUT = flags.DEFINE_string("left_out", "goodsounds", "The violin none may h
 
 COMPUTED = "bowed-string"
 SOURCES = ("piano", "violin")
+METRIC = "si_sdr"
+IDEAL = "irm"  # what an ideal ratio mask reaches: the measure of a set's difficulty
 SMALL = (  # the bundled model's architecture, narrower, and every other setting the same
-    "--config.model.lstm.hidden=160",
+    "--config.model.lstm.width=320",
     "--config.data.batch_size=12",
     "--config.train.eval_every=100",
     "--config.train.eval_crops=24",
@@ -96,12 +101,9 @@ def main(argv: list[str]) -> None:
 
     with concurrent.futures.ThreadPoolExecutor(_JOBS.value) as pool:
         list(pool.map(one, names))
-    rows = [row for name in names for row in scores_of(out, name, tests)]
-    with (out / "scores.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    table = report(rows, names, list(tests)) + oracle_row(tests)
+    rows = rows_of(out, names, list(tests))
+    tables.write_csv(out / "results.csv", rows, Row._fields)
+    table = report(rows, names, list(tests))
     (out / "table.md").write_text(table)
     print(table)
     draw_curves(out, names)
@@ -130,14 +132,16 @@ def train_and_score(
     )
     for test, folder in tests.items():
         place = run / test
-        if not (place / "scores.csv").exists():
+        if not (place / "results.csv").exists():
             call(
                 run / "evaluate.log",
                 processors,
                 "evaluate.py",
-                f"--model={run / 'run'}",
-                f"--data={folder}",
+                f"--model={name}={run / 'run'}",
+                f"--data={test}={folder}",
                 f"--out={place}",
+                f"--references={IDEAL}",
+                "--page_tracks=0",
             )
 
 
@@ -187,73 +191,31 @@ def link(folder: Path, path: Path, name: str) -> None:
     (folder / f"{name}{path.suffix}").symlink_to(path)
 
 
-def scores_of(out: Path, name: str, tests: dict) -> list[dict]:
-    """The model's rows on every test set; the mixture's are left out."""
-    rows = []
-    for test in tests:
-        with (out / name / test / "scores.csv").open() as file:
-            found = [row for row in csv.DictReader(file) if row["system"] != "mixture"]
-        rows += [{"variant": name, "test": test} | row for row in found]
-    return rows
+def rows_of(out: Path, names: list[str], tests: list[str]) -> list[Row]:
+    """All scores; those of the ideal mask, which every evaluation repeats, once."""
+    rows = [
+        row
+        for name in names
+        for test in tests
+        for row in tables.read_csv(out / name / test / "results.csv")
+    ]
+    return list(dict.fromkeys(rows))
 
 
-def report(rows: list[dict], names: list[str], tests: list[str]) -> str:
+def report(rows: list[Row], names: list[str], tests: list[str]) -> str:
     """A Markdown table: mean SI-SDR, and how it differs from BASE's, 95 % intervals."""
     lines = ["| variant | " + " | ".join(tests) + " |", "|---" * (len(tests) + 1) + "|"]
-    for name in names:
+    better = {(s.system, s.test): s for s in differences(rows, BASE, METRIC)}
+    for name in (*names, IDEAL):
         cells = []
         for test in tests:
-            score_N = per_track(rows, name, test)
-            cell = f"{score_N.mean():.2f}"
-            base_N = per_track(rows, BASE, test)
-            if name != BASE and len(base_N):
-                low, high = interval(score_N - base_N)
-                cell += f" ({(score_N - base_N).mean():+.2f}: {low:+.2f} to {high:+.2f})"
+            score = np.mean(list(by_track(rows, test, ALL, name, METRIC).values()))
+            cell = f"{score:.2f}"
+            if name != IDEAL and (gain := better.get((name, test))):
+                cell += f" ({gain.value:+.2f}: {gain.low:+.2f} to {gain.high:+.2f})"
             cells.append(cell)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def oracle_row(tests: dict) -> str:
-    """Of the table: what an ideal ratio mask reaches, the measure of a set's difficulty."""
-    cells = [
-        f"{np.mean([oracle(track) for track in sorted(Path(folder).glob('*/'))]):.2f}"
-        for folder in tests.values()
-    ]
-    return "| ideal ratio mask | " + " | ".join(cells) + " |\n"
-
-
-def oracle(track: Path) -> float:
-    """SI-SDR in dB, the mean of the sources, of masks made of the sources' magnitudes."""
-    from sep import audio, transforms
-    from sep.metrics import si_sdr
-
-    stems_SCT = np.stack([audio.read(next(track.glob(f"{name}.*")))[0] for name in SOURCES])
-    transform = {"window": transforms.hann(4096), "hop_length": 1024}
-    spectrum_SCNF = transforms.stft(stems_SCT, **transform)
-    mask_SCNF = abs(spectrum_SCNF) / (abs(spectrum_SCNF).sum(0) + 1e-12)
-    estimates_SCT = transforms.istft(
-        mask_SCNF * spectrum_SCNF.sum(0), length=stems_SCT.shape[-1], **transform
-    )
-    joined = (len(SOURCES), -1)
-    return float(si_sdr(stems_SCT.reshape(joined), estimates_SCT.reshape(joined)).mean())
-
-
-def per_track(rows: list[dict], name: str, test: str) -> np.ndarray:
-    """SI-SDR in dB, the mean of the sources, one number a track, in the tracks' order."""
-    tracks = {}
-    for row in rows:
-        if (row["variant"], row["test"]) == (name, test):
-            tracks.setdefault(row["track"], []).append(float(row["si_sdr"]))
-    return np.array([np.mean(tracks[track]) for track in sorted(tracks)])
-
-
-def interval(difference_N: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean over tracks."""
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(difference_N), size=(10000, len(difference_N)))
-    low, high = np.percentile(difference_N[drawn].mean(1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def draw_curves(out: Path, names: list[str]) -> None:

@@ -53,7 +53,8 @@ def main(_) -> None:
     scores = [line["valid_si_sdri"] for line in log if "valid_si_sdri" in line]
     print(
         f"\nstems:   {out}/stems/mixture/\n"
-        f"scores:  {out}/scores/scores.csv\n"
+        f"scores:  {out}/scores/table.md\n"
+        f"listen:  {out}/scores/page/index.html\n"
         f"run:     {workdir}/ (loss {log[0]['loss']:.1f} -> {log[-1]['loss']:.1f}, SI-SDR "
         f"improvement on what it never heard {scores[0]:.1f} -> {scores[-1]:.1f} dB)"
     )

@@ -8,9 +8,9 @@ import contextlib
 import json
 import logging
 import math
+import re
 import shutil
 import sys
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,21 @@ FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent / "pretrained"
 # Settings younger than the first release files, and what files without them mean.
-UNSAID = {"model": {"magnitude": {"dft": "fft"}, "complex": {"dft": "fft"}}}
+UNSAID = {
+    "model": {
+        "magnitude": {"dft": "fft"},
+        "complex": {"dft": "fft", "with_magnitude": False},
+        "fnn": {"depth": 2},
+    }
+}
+# Settings of architectures that had other names there: the new one, and its value.
+RENAMED = {
+    "fnn": {"hidden": ("width", lambda hidden: hidden)},
+    "lstm": {
+        "hidden": ("width", lambda hidden: 2 * hidden),
+        "layers": ("depth", lambda layers: layers),
+    },
+}
 
 
 class Model(NamedTuple):
@@ -71,14 +85,32 @@ def load_model(name: str) -> Model:
     return Model(completed(config), unflatten_dict(params, sep="/"), metadata)
 
 
-def completed(config, unsaid=UNSAID):
-    """A config with the settings that it is too old to name."""
+def completed(config):
+    """A config in the words of today, with the settings that it is too old to name."""
+    return _renamed(_with_unsaid(config, UNSAID))
+
+
+def _with_unsaid(config, unsaid):
     if not (isinstance(config, dict) and isinstance(unsaid, dict)):
         return config  # no part with settings, or, in a stranger's file, no config
     missing = {
-        key: completed(config.get(key, value), value) for key, value in unsaid.items()
+        key: _with_unsaid(config.get(key, value), value) for key, value in unsaid.items()
     }
     return config | missing
+
+
+def _renamed(config):
+    if not (isinstance(config, dict) and isinstance(config.get("model"), dict)):
+        return config
+    model = dict(config["model"])
+    for part, names in RENAMED.items():
+        if isinstance(model.get(part), dict):
+            settings = dict(model[part])
+            for old, (new, value) in names.items():
+                if isinstance(settings.get(old), int):
+                    settings[new] = value(settings.pop(old))
+            model[part] = settings
+    return config | {"model": model}
 
 
 def bundled_models() -> list[str]:
@@ -149,14 +181,22 @@ def _score(scores: dict) -> float:
     return scores["si_sdr"]
 
 
-def _tell_of_main_thread(*error) -> None:
-    # Python's own threads have threading.excepthook: this leaves out TensorStore's.
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(*error)
+def _tell_once() -> None:
+    """Leaves what a failed write raises to `Checkpoints._errors`, which says it in a line.
+
+    Else Orbax logs it, asyncio logs it for every array, and TensorStore's threads, whose
+    writes end after the event loop that waited for them is gone, print a traceback each.
+    """
+    logging.getLogger("absl").addFilter(
+        lambda record: "orbax" not in Path(record.pathname).parts
+    )
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell_unless_loop_is_closed
 
 
-def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in Path(record.pathname).parts
+def _tell_unless_loop_is_closed(unraisable) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 class Checkpoints:
@@ -165,9 +205,7 @@ class Checkpoints:
     def __init__(self, workdir: Path):
         import orbax.checkpoint as ocp  # slow to import: not for separation
 
-        # What it raises is told once, by `_errors`; its threads tell it many times.
-        logging.getLogger("absl").addFilter(_is_not_of_orbax)
-        sys.excepthook = _tell_of_main_thread
+        _tell_once()
         self._ocp = ocp
         policies = ocp.checkpoint_managers
         # Not max_to_keep, which with best_fn deletes the newest unless it is the best.
@@ -196,8 +234,8 @@ class Checkpoints:
         )
         if (free := shutil.disk_usage(place).free) < 1.5 * needed:
             raise UserError(
-                f"{place}: cannot be written; {free / 1e6:.0f} MB are free, a checkpoint "
-                f"needs {needed / 1e6:.0f}; make room, and the same command goes on"
+                f"{place}: cannot be written; {free / 1e6:.1f} MB are free, a checkpoint "
+                f"needs {needed / 1e6:.1f}; make room, and the same command goes on"
             )
         args = self._ocp.args.Composite(state=self._ocp.args.StandardSave(state))
         with self._errors("written; make room or see to its permissions"):
@@ -228,6 +266,7 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-            place = self._manager.directory
-            raise UserError(f"{place}: cannot be {trouble} ({reason[:200]})") from None
+            place, text = self._manager.directory, str(error) or type(error).__name__
+            of_system = re.search(r"([^:]+) \[os_error_code", text)  # after much of where
+            reason = of_system[1] if of_system else text.strip().splitlines()[0][:200]
+            raise UserError(f"{place}: cannot be {trouble} ({reason.strip()})") from None

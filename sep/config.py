@@ -6,6 +6,13 @@ Change a setting in a file under configs/ or on the command line:
 
 from ml_collections import ConfigDict
 
+_SPECTROGRAM = {
+    "n_fft": 4096,
+    "hop_length": 1024,
+    "max_frequency": 12000.0,
+    "dft": "fft",
+}
+
 
 def get_config() -> ConfigDict:
     """A fresh, locked copy of all settings and their values."""
@@ -16,27 +23,47 @@ def get_config() -> ConfigDict:
                 "sources": ("piano", "violin"),  # folder names of the stems
                 "residual": False,  # one more output for all that is no named source
                 "sample_rate": 44100,  # Hz; recordings at other rates are converted
-                "representation": "magnitude",  # one of the three below
-                "architecture": "lstm",  # one of the two below
-                # Representations. hop_length is in samples, max_frequency in Hz.
+                "representation": "magnitude",  # one of those below
+                "architecture": "lstm",  # one of those below
+                # Representations. Lengths are in samples. max_frequency is in Hz, 0: all
+                # bins. compression is an exponent on magnitudes. dft is "fft", or "matrix"
+                # where products outpace FFTs (TPU).
                 "waveform": {"frame_length": 1024, "hop_length": 512},
-                "magnitude": {
-                    "n_fft": 4096,
-                    "hop_length": 1024,
-                    "max_frequency": 12000.0,  # 0: all bins
-                    "compression": 0.3,  # exponent on magnitudes
-                    "dft": "fft",  # or "matrix", where products outpace FFTs (TPU)
-                },
-                "complex": {
-                    "n_fft": 4096,
-                    "hop_length": 1024,
+                "magnitude": {**_SPECTROGRAM, "compression": 0.3},
+                "log_magnitude": {**_SPECTROGRAM, "floor_db": -100.0},
+                "complex": {**_SPECTROGRAM, "compression": 0.3, "with_magnitude": True},
+                "mel": {**_SPECTROGRAM, "bands": 160, "compression": 0.3},
+                "mdct": {
+                    "frame_length": 2048,
                     "max_frequency": 12000.0,
                     "compression": 0.3,
-                    "dft": "fft",
                 },
-                # Architectures.
-                "fnn": {"hidden": 512, "context": 0},
-                "lstm": {"hidden": 256, "layers": 2, "dropout": 0.0},
+                "learned": {
+                    "frame_length": 1024,
+                    "hop_length": 512,
+                    "filters": 512,
+                    "compression": 0.3,
+                },
+                # Architectures. width and depth size them (sep/presets.py has three sizes);
+                # dropout is a share.
+                "fnn": {"width": 512, "depth": 2, "context": 0},
+                "cnn": {"width": 12, "depth": 4},
+                "rnn": {
+                    "width": 176,
+                    "depth": 3,
+                    "dropout": 0.0,
+                    "kind": "mingru",  # or "gru", "simple"
+                },
+                "lstm": {"width": 512, "depth": 2, "dropout": 0.0},
+                "tcn": {"width": 144, "depth": 6, "dropout": 0.0, "dilations": 6},
+                "bandsplit": {
+                    "width": 96,
+                    "depth": 4,
+                    "heads": 2,  # of attention; they divide width
+                    "finest": 4,  # bins of the lowest bands
+                    "fine": 12,  # bands after which bands are twice as wide
+                    "along_time": "attention",  # or "lstm", "mingru"
+                },
             },
             "data": {
                 "channels": 1,  # of mixtures, 1 or 2

@@ -7,7 +7,12 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
+
+from sep.separator import build, output_names
+from sep.training import init_state, make_optimiser, make_train_step
 
 
 def flops(function: Callable, *arguments) -> float:
@@ -27,6 +32,35 @@ def summary(train_step: Callable, state, stems_BSCT, rooms_RL, batch_seconds: fl
         f"{size / 1e6:.2f} M parameters; a step is {work / 1e9:.1f} GFLOP "
         f"for {batch_seconds:.0f} s of sound"
     )
+
+
+def of_step(config: dict, rooms_RL: np.ndarray) -> float:
+    """Floating-point operations of a training step; nothing is computed."""
+    model, data = config["model"], config["data"]
+    separator, optimiser = build(model), make_optimiser(config["train"])
+    crop = round(data["crop_seconds"] * model["sample_rate"])
+    batch, channels = data["batch_size"], data["channels"]
+    stems_BSCT = _shape(batch, len(output_names(model)), channels, crop)
+
+    def first_state(mixture_BCT):
+        return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
+
+    state = jax.eval_shape(first_state, _shape(batch, channels, crop))
+    step = make_train_step(separator, optimiser, config)
+    return flops(step, state, stems_BSCT, rooms_RL)
+
+
+def of_second(config: dict) -> float:
+    """Floating-point operations that separate a second of one channel, in whole chunks."""
+    seconds = config["separation"]["chunk_seconds"]
+    mixture_BCT = _shape(1, 1, round(seconds * config["model"]["sample_rate"]))
+    separator = build(config["model"])
+    variables = jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)
+    return flops(separator.apply, variables, mixture_BCT) / seconds
+
+
+def _shape(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _count(jaxpr: core.Jaxpr) -> float:

@@ -1,112 +1,214 @@
-"""Scores of a model over a folder of tracks: see `evaluate.py`."""
+"""Scores of systems over folders of tracks whose sources are known: see `evaluate.py`.
 
+What has been scored is noted in a file a track and system, with what it depended on, so
+an evaluation that was interrupted, or that gets one more system, goes on.
+
+Shapes: S source, C channel, T sample.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from sep import audio
-from sep.checkpoints import Model
+from sep.audio import Encoding, Format
+from sep.bss_eval import bss_eval
 from sep.errors import UserError
-from sep.inference import Separation
-from sep.metrics import si_sdr, usdr
-from sep.separator import RESIDUAL
+from sep.files import replacing
+from sep.metrics import leakage, si_sdr, usdr
+from sep.tracks import MIXTURE, Place, Track, file_of, read
 
-COLUMNS = ("track", "source", "system", "si_sdr", "si_sdri", "usdr")
-MIXTURE = "mixture"  # a file of every track, and the system that leaves it as it is
+REFERENCE = "reference"  # in sounds that are kept: the true sources
+METRICS = ("si_sdr", "si_sdri", "usdr", "sdr", "isr", "sir", "sar", "leakage")
+WINDOW_SECONDS = 1.0  # of BSS Eval's windows and of pauses, which touch each other
+FORMAT = "sep-scores-1"  # another, if the numbers of a metric are no longer the same
 
 
-def evaluate(model: Model, name: str, folder: Path) -> tuple[list[dict], list[str]]:
-    """Rows (see `COLUMNS`) for the mixture and the model, and what was left out, and why.
+class System(NamedTuple):
+    """Something that makes estimates of a track's sources."""
 
-    A track that cannot be scored does not stop the others. Where a source is silent
-    there is nothing to score: its row has NaN, and means leave it out.
+    name: str
+    estimate: Callable[[Track], np.ndarray]  # (S, C, T), in the order of the references
+    # What of a place, besides the track itself, estimates depend on; raises UserError.
+    identity: Callable[[Place], str]
 
-    Raises:
-      UserError: the folder has no tracks, or none can be scored.
+
+class Row(NamedTuple):
+    """One number: dB of a source of a track by a system; NaN where there is none."""
+
+    test: str
+    track: str
+    source: str
+    system: str
+    metric: str  # one of METRICS
+    value: float
+
+
+def evaluate(
+    tracks: Sequence[Place], systems: Sequence[System], out: Path, kept: Sequence[Place]
+) -> tuple[list[Row], list[str]]:
+    """Scores of all systems on all tracks, and what could not be scored, and why.
+
+    OUT/scores gets the notes, OUT/sounds the estimates for the tracks that are `kept`.
+    One failure does not stop the rest.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
-    separation = Separation(model)
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    tracks = [path for path in folders if audio.find(path)]
-    if not tracks:
-        raise UserError(f"{folder}: no tracks; it needs TEST/<track>/mixture.*")
     rows, errors = [], []
-    for track in tqdm(tracks, "evaluating", unit="track"):
-        try:
-            rows += score_track(separation, name, track)
-        except UserError as error:
-            errors.append(str(error))
-    if not rows:
-        raise UserError("; ".join(errors))
+    with tqdm(total=len(tracks) * len(systems), unit="score", dynamic_ncols=True) as bar:
+        for place in tracks:
+            bar.set_description(f"{place.test}/{place.name}"[-30:], refresh=False)
+            track = None
+            for system in systems:
+                wanted = place in kept and system.name != MIXTURE  # there is a file of it
+                sounds = sound_folder(out, place, system.name) if wanted else None
+                try:
+                    note = _Note(out, place, system)
+                    if (found := note.read(sounds)) is None:
+                        track = track or read(place)
+                        found = _score(track, system, sounds)
+                        note.write(found)
+                    rows += found
+                except UserError as error:
+                    errors.append(f"{place.test}/{place.name}, {system.name}: {error}")
+                    bar.write(f"left out: {errors[-1]}", file=sys.stderr)
+                bar.update()
     return rows, errors
 
 
-def score_track(separation: Separation, name: str, track: Path) -> list[dict]:
-    """Rows for one track. Raises UserError if its files are missing or do not fit."""
-    mixture_path = file_of(track, MIXTURE)
-    mixture_CT, rate = audio.read(mixture_path)
-    references = {}
-    for source in separation.names:
-        if source == RESIDUAL:
-            continue  # no stem of it need exist
-        path = file_of(track, source)
-        reference_CT, its_rate = audio.read(path)
-        if its_rate != rate or reference_CT.shape != mixture_CT.shape:
-            raise UserError(
-                f"{path}: {_describe(reference_CT, its_rate)} does not fit its mixture's "
-                f"{_describe(mixture_CT, rate)}"
-            )
-        references[source] = reference_CT
-    estimates_SCT = separation.to_array(mixture_path)
-    rows = []
-    for source, reference_CT in references.items():
-        estimate_CT = estimates_SCT[separation.names.index(source)]
-        # Channels are joined: the scores are of all of them together.
-        reference, mixture, estimate = (
-            wave.reshape(-1).astype(np.float64)
-            for wave in (reference_CT, mixture_CT, estimate_CT)
-        )
-        before = float(si_sdr(reference, mixture))
-        for system, wave in ((MIXTURE, mixture), (name, estimate)):
-            value = float(si_sdr(reference, wave))
-            scores = (value, value - before, float(usdr(reference, wave)))
-            rows.append(
-                dict(zip(COLUMNS, (track.name, source, system, *scores), strict=True))
-            )
-    return rows
-
-
-def file_of(track: Path, stem: str) -> Path:
-    """The sound file of this name in a track's folder, whatever its format."""
-    found = [path for path in audio.find(track) if path.parent == track]
-    found = [path for path in found if path.stem == stem]
-    if len(found) != 1:
-        what = "missing" if not found else f"there {len(found)} times"
-        raise UserError(f"{track / stem}.*: this file of the track is {what}")
-    return found[0]
-
-
-def _describe(wave_CT: np.ndarray, rate: int) -> str:
-    return f"{wave_CT.shape[0]} channels of {wave_CT.shape[1]} samples at {rate} Hz"
-
-
-def table(rows: list[dict]) -> str:
-    """The mean over tracks of each source and system, as text."""
-    lines = [
-        f"{'source':<12}{'system':<24}{'tracks':>6}{'SI-SDR':>9}{'SI-SDRi':>9}{'uSDR':>8}"
+def _score(track: Track, system: System, sounds: Path | None) -> list[Row]:
+    estimates_SCT = system.estimate(track)
+    if sounds:
+        keep(sounds, track.place, estimates_SCT, track.sample_rate)
+    return [
+        Row(track.place.test, track.place.name, source, system.name, metric, float(value))
+        for metric, value_S in scores(track, estimates_SCT).items()
+        for source, value in zip(track.place.references, value_S, strict=True)
     ]
-    groups = dict.fromkeys((row["source"], row["system"]) for row in rows)
-    for source, system in groups:
-        chosen = [r for r in rows if (r["source"], r["system"]) == (source, system)]
-        chosen = [row for row in chosen if not np.isnan(row["si_sdr"])]
-        means = [
-            np.mean([row[column] for row in chosen]) if chosen else np.nan
-            for column in COLUMNS[3:]
+
+
+def scores(track: Track, estimates_SCT: np.ndarray) -> dict[str, np.ndarray]:
+    """By metric, (S,) in dB; see `sep.metrics` and `sep.bss_eval`.
+
+    BSS Eval's four are medians of the windows, the others of all channels together.
+    """
+    references, estimates = (
+        x_SCT.reshape(len(x_SCT), -1).astype(np.float64)
+        for x_SCT in (track.references_SCT, estimates_SCT)
+    )
+    mixture_CT = track.mixture_CT.astype(np.float64)
+    window = round(WINDOW_SECONDS * track.sample_rate)
+    si_sdr_S = si_sdr(references, estimates)
+    found = {
+        "si_sdr": si_sdr_S,
+        "si_sdri": si_sdr_S - si_sdr(references, mixture_CT.reshape(1, -1)),
+        "usdr": usdr(references, estimates),
+        **bss_eval(track.references_SCT, estimates_SCT, window=window).median(),
+        # In a pause the channels of a source are silent together.
+        "leakage": leakage(
+            *(
+                x.astype(np.float64).swapaxes(-1, -2).reshape(*x.shape[:-2], -1)
+                for x in (track.references_SCT, estimates_SCT, mixture_CT[None])
+            ),
+            window=window * len(mixture_CT),
+        ),
+    }
+    return {metric: found[metric] for metric in METRICS}
+
+
+def sound_folder(out: Path, place: Place, system: str) -> Path:
+    """Where estimates of a track are kept, to be heard."""
+    return out / "sounds" / _file_name(place.test) / place.name / _file_name(system)
+
+
+def keep(folder: Path, place: Place, estimates_SCT: np.ndarray, rate: int) -> None:
+    """Writes estimates as FOLDER/<source>.wav."""
+    paths = [folder / f"{source}.wav" for source in place.references]
+    _, channels, length = estimates_SCT.shape
+    encoding = Encoding("wav", "FLOAT")
+    with audio.writers(paths, Format(rate, channels), length, encoding) as files:
+        for file, estimate_CT in zip(files, estimates_SCT, strict=True):
+            file.write(estimate_CT.T)
+
+
+class _Note:
+    """The file that says what a system scored on a track, and what that depended on."""
+
+    def __init__(self, out: Path, place: Place, system: System):
+        self._path = (
+            out / "scores" / _file_name(place.test) / place.name
+        ) / f"{_file_name(system.name)}.json"
+        files = [file_of(path) for path in (place.mixture, *place.references.values())]
+        stats = [path.stat() for path in files]
+        self._facts = {
+            "format": FORMAT,
+            "system": system.identity(place),
+            "files": [
+                [str(p), s.st_size, s.st_mtime_ns]
+                for p, s in zip(files, stats, strict=True)
+            ],
+        }
+        self._place, self._system = place, system
+
+    def read(self, sounds: Path | None) -> list[Row] | None:
+        """The rows, if all is as it was and the sounds, if wanted, are there."""
+        try:
+            facts = json.loads(self._path.read_text("utf-8"))
+            rows = [Row(*row) for row in facts.pop("rows")]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        sources = self._place.references
+        if sounds and not all((sounds / f"{name}.wav").is_file() for name in sources):
+            return None
+        if facts != self._facts:
+            return None
+        return [
+            row._replace(value=np.nan if row.value is None else float(row.value))
+            for row in rows
         ]
-        lines.append(
-            f"{source:<12}{system[-23:]:<24}{len(chosen):>6}"
-            f"{means[0]:>9.2f}{means[1]:>9.2f}{means[2]:>8.2f}"
-        )
-    return "\n".join(lines)
+
+    def write(self, rows: list[Row]) -> None:
+        plain = [list(row[:-1]) + [_plain(row.value)] for row in rows]
+        with replacing(self._path) as part:
+            part.write_text(json.dumps(self._facts | {"rows": plain}), "utf-8")
+
+
+def _plain(value: float) -> float | str | None:
+    """For JSON, which has no word for what is not finite."""
+    if np.isnan(value):
+        return None
+    return value if np.isfinite(value) else str(value)
+
+
+def _file_name(name: str) -> str:
+    """A name that files may have, different for different names."""
+    plain = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name).lstrip(".")
+    if plain == name:
+        return name
+    return f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def heard(
+    tracks: Sequence[Place], systems: Sequence[str], rows: Sequence[Row], out: Path
+) -> Iterator[tuple[str, list[tuple[str, str, Path, dict[str, float]]]]]:
+    """For the listening page: titles, and (source, system, sound file, scores) of lines."""
+    known = {}
+    for row in rows:
+        known.setdefault(row[:4], {})[row.metric] = row.value
+    for place in tracks:
+        try:
+            lines = [(MIXTURE, MIXTURE, file_of(place.mixture), {})]
+            lines += [(s, REFERENCE, file_of(p), {}) for s, p in place.references.items()]
+        except UserError:
+            continue
+        for system in systems:
+            for source in place.references:
+                path = sound_folder(out, place, system) / f"{source}.wav"
+                found = known.get((place.test, place.name, source, system))
+                if found and path.is_file():
+                    lines.append((source, system, path, found))
+        yield f"{place.test}: {place.name}", lines

@@ -4,9 +4,10 @@ import contextlib
 import glob
 import os
 import re
+import shutil
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sep.errors import UserError
@@ -66,6 +67,47 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
+    """A hidden folder to fill, renamed to `path` if all goes well, removed if not.
+
+    A folder that is there already goes, unless it holds more than `parts`, the names of
+    what such a folder is made of, and hidden files: then it is somebody's.
+
+    Raises:
+      UserError: the folder cannot be written, or is somebody's.
+    """
+    path = path.absolute()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        there = sorted(p.name for p in path.iterdir()) if os.path.lexists(path) else []
+        others = [name for name in there if name not in parts and name[0] != "."]
+        if others:
+            raise UserError(
+                f"{path}: holds other things ({others[0]}); choose another folder"
+            )
+        part.mkdir(parents=True)
+        yield part
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another "
+            "folder, or see to its permissions and free space"
+        ) from None
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager

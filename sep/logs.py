@@ -1,5 +1,6 @@
 """The log of a run: one line of JSON a step, as if the run had never been interrupted."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -34,6 +35,8 @@ class Log:
         try:
             print(json.dumps(plain), file=self._file, flush=True)
         except OSError as error:
+            with contextlib.suppress(OSError):  # it would try to write once more
+                self._file.close()
             raise UserError(
                 f"{self._file.name}: cannot be written ({error.strerror}); make room, and "
                 "the same command goes on from the last checkpoint"

@@ -2,10 +2,13 @@
 
 For NumPy's arrays, in their precision, as for JAX's. A reference without any energy has
 no such figure: the result is NaN. A silent estimate of one that has is -inf dB good.
+BSS Eval's ratios have a file of their own: `sep.bss_eval`.
 """
 
 import numpy as np
 from jax import Array
+
+_REST = 1e-6  # of the mean energy: a source under it rests
 
 
 def si_sdr(reference_T: Array, estimate_T: Array) -> Array:
@@ -36,3 +39,27 @@ def usdr(reference_T: Array, estimate_T: Array) -> Array:
         energy = (reference_T**2).sum(-1)
         error = ((reference_T - estimate_T) ** 2).sum(-1)
         return 10 * xp.log10(xp.where(energy > 0, energy / error, xp.nan))
+
+
+def leakage(
+    reference_T: Array, estimate_T: Array, mixture_T: Array, *, window: int
+) -> Array:
+    """What is heard of a source while it rests, (...,) in dB relative to the mixture.
+
+    Energy of the estimate over the mixture's, in all windows of `window` samples where
+    the reference is at least 60 dB under its own mean energy. 0 dB: all of the others;
+    -inf: nothing. NaN if the source never rests, or the others rest with it. After the
+    "predicted energy at silence" of Schulze-Forster et al. 2019, but relative, so that
+    it does not depend on the level. The last samples that fill no window do not count.
+    """
+    xp = reference_T.__array_namespace__()
+
+    def energies(wave_T):
+        whole = wave_T.shape[-1] // window * window
+        return (wave_T[..., :whole] ** 2).reshape(*wave_T.shape[:-1], -1, window).sum(-1)
+
+    reference_M, estimate_M, mixture_M = map(energies, (reference_T, estimate_T, mixture_T))
+    rests_M = reference_M <= _REST * reference_M.mean(-1, keepdims=True)
+    heard, there = ((xp.where(rests_M, x_M, 0)).sum(-1) for x_M in (estimate_M, mixture_M))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 10 * xp.log10(xp.where(there > 0, heard / there, xp.nan))

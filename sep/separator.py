@@ -162,6 +162,14 @@ def build(model) -> Separator:
     )
 
 
+def in_use(config: dict) -> dict:
+    """A config without the settings of representations and architectures not in use."""
+    model = config["model"]
+    used = {model["representation"], model["architecture"]}
+    unused = {*REPRESENTATIONS, *ARCHITECTURES} - used
+    return config | {"model": {k: v for k, v in model.items() if k not in unused}}
+
+
 def lookup(registry: dict, kind: str, name: str):
     """registry[name], or a UserError that lists what there is."""
     if name not in registry:

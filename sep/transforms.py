@@ -1,4 +1,4 @@
-"""Frames and short-time Fourier transforms that invert exactly.
+"""Frames, short-time Fourier and modified discrete cosine transforms, and their inverses.
 
 Frame n starts at sample ``n * hop_length - frame_offset(...)``, and every frame that
 touches the signal is kept, also those that hang over its ends (there the signal is
@@ -24,6 +24,15 @@ from sep.errors import UserError
 def hann(n_fft: int) -> np.ndarray:
     """Periodic Hann window, (n_fft,) float32."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def sine(frame_length: int) -> np.ndarray:
+    """Sine window, (frame_length,) float32, for `mdct`.
+
+    Its squares half a frame apart sum to 1 (Princen and Bradley 1986).
+    """
+    middle = np.arange(frame_length) + 0.5
+    return np.sin(np.pi * middle / frame_length).astype(np.float32)
 
 
 def frame_offset(frame_length: int, hop_length: int) -> int:
@@ -186,3 +195,68 @@ def _lookup(dft: str) -> tuple[Callable, Callable]:
     if dft not in DFTS:
         raise UserError(f"unknown dft {dft!r}; known: {', '.join(sorted(DFTS))}")
     return DFTS[dft]
+
+
+def mdct(wave_T: Array, *, window: np.ndarray) -> Array:
+    """Modified discrete cosine transform of (..., T): real (..., N, F), F = window / 2.
+
+    Frames overlap by half, and F coefficients describe each:
+
+        X[k] = sqrt(2 / F) sum_n w[n] x[n] cos(pi / F (n + 1/2 + F/2) (k + 1/2))
+
+    What one frame aliases in time, the next one cancels, so `imdct` is exact (Princen
+    and Bradley 1986). Frame n is centred on sample n * F; all together the transform is
+    orthogonal: it keeps energy.
+
+    Raises:
+      ValueError: the signal is empty, or the window's length is no multiple of 4, or its
+        squares half a frame apart do not sum to 1.
+    """
+    bins = _half(window)
+    frames_NK = frame(wave_T, frame_length=len(window), hop_length=bins)
+    frames_NK = frames_NK * jnp.asarray(window, frames_NK.dtype)
+    # Quarters a, b, c, d fold to -c' - d, a - b' (' is back to front), half as long.
+    a, b, c, d = jnp.split(frames_NK, 4, axis=-1)
+    return _dct_iv(jnp.concatenate([-jnp.flip(c, -1) - d, a - jnp.flip(b, -1)], -1))
+
+
+def imdct(coefficients_NF: Array, *, window: np.ndarray, length: int) -> Array:
+    """Wave (..., T) of `length` samples from its `mdct` (..., N, F): the exact inverse.
+
+    Raises:
+      ValueError: coefficients and window do not belong together, or see `mdct`.
+    """
+    bins = _half(window)
+    if coefficients_NF.shape[-1] != bins:
+        raise ValueError(
+            f"{coefficients_NF.shape[-1]} bins do not belong to a window of {len(window)}"
+        )
+    u, v = jnp.split(_dct_iv(coefficients_NF), 2, axis=-1)
+    unfolded_NK = jnp.concatenate([v, -jnp.flip(v, -1), -jnp.flip(u, -1), -u], -1)
+    frames_NK = unfolded_NK * jnp.asarray(window, unfolded_NK.dtype)
+    return overlap_add(frames_NK, hop_length=bins, length=length)
+
+
+def _half(window: np.ndarray) -> int:
+    """F of a window that `mdct` can use; ValueError for all others."""
+    bins = len(window) // 2
+    if len(window) % 4 or not bins:
+        raise ValueError(f"an MDCT's frame is a multiple of 4 samples: {len(window)}")
+    power_F = np.asarray(window, np.float64) ** 2
+    power_F = power_F[:bins] + power_F[bins:]
+    if not (np.allclose(power_F, 1, atol=1e-5) and np.allclose(window, window[::-1])):
+        raise ValueError(
+            "an MDCT's window is symmetric, and its squares half a frame apart sum to 1"
+        )
+    return bins
+
+
+def _dct_iv(values_F: Array) -> Array:
+    """Orthonormal DCT-IV of the last axis, its own inverse, by one FFT of F / 2; F even."""
+    bins = values_F.shape[-1]
+    turn = np.exp(-1j * np.pi * (np.arange(bins // 2) + 1 / 8) / bins)
+    turn = jnp.asarray(turn * (2 / bins) ** 0.25, jnp.result_type(values_F, jnp.complex64))
+    packed = jax.lax.complex(values_F[..., ::2], jnp.flip(values_F, -1)[..., ::2])
+    spectrum = jnp.fft.fft(packed * turn) * turn
+    pairs = jnp.stack([spectrum.real, -jnp.flip(spectrum.imag, -1)], -1)
+    return pairs.reshape(values_F.shape)

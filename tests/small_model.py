@@ -16,7 +16,7 @@ def small_model(**settings) -> Model:
     config = get_config().to_dict()
     config["model"] |= {
         "sample_rate": 16000,
-        "lstm": {"hidden": 8, "layers": 1, "dropout": 0.0},
+        "lstm": {"width": 16, "depth": 1, "dropout": 0.0},
         **settings,
     }
     config["model"]["magnitude"] |= {"n_fft": 256, "hop_length": 64}

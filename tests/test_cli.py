@@ -1,9 +1,10 @@
 """The commands as a user runs them: real processes, from another folder."""
 
-import csv
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import soxr
+
+from sep.evaluation import METRICS
+from sep.report import tables
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -22,7 +27,7 @@ TINY = [
     "--config.model.sample_rate=8000",
     "--config.model.waveform.frame_length=128",
     "--config.model.waveform.hop_length=64",
-    "--config.model.fnn.hidden=8",
+    "--config.model.fnn.width=8",
     "--config.data.crop_seconds=0.5",
     "--config.data.batch_size=2",
     "--config.train.eval_every=4",
@@ -151,26 +156,92 @@ def test_evaluation_scores_model_and_mixture(place):
         violin = save(folder / "test" / track / "violin.wav", 9000, channels, rate, seed=2)
         soundfile.write(folder / "test" / track / "mixture.wav", piano + violin, rate)
     save(folder / "test" / "bad" / "mixture.wav")
-    done = place.call("evaluate", "--model=run", "--data=test", "--out=scores")
+    evaluate = ["evaluate", "--model=run", "--data=noises=test", "--out=scores"]
+    done = place.call(*evaluate)
     assert done.returncode == 1
-    (error,) = errors(done)
-    assert "1 tracks left out: test/bad/piano" in error
-    with (folder / "scores" / "scores.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["track", "source", "system", "si_sdr", "si_sdri", "usdr"]
-    keys = [(row["track"], row["source"], row["system"]) for row in rows]
-    assert keys == [
-        (track, source, system)
-        for track in ("one", "two")
-        for source in ("piano", "violin")
-        for system in ("mixture", "run")
+    assert (
+        "2 scores left out; the first: noises/bad, mixture: test/bad/piano" in done.stderr
+    )
+    rows = tables.read_csv(folder / "scores" / "results.csv")
+    keys = {row[:5]: row.value for row in rows}
+    assert len(keys) == len(rows) == 2 * 2 * 2 * len(METRICS)
+    for track, source in itertools.product(("one", "two"), ("piano", "violin")):
+        before, gain, after = (
+            keys["noises", track, source, system, metric]
+            for system, metric in (
+                ("mixture", "si_sdr"),
+                ("run", "si_sdri"),
+                ("run", "si_sdr"),
+            )
+        )
+        assert abs(before) < 0.5  # two noises of one level
+        assert gain == pytest.approx(after - before, abs=1e-4)
+    text = (folder / "scores" / "table.md").read_text()
+    assert "| noises (2 tracks) | source | SI-SDR | SI-SDRi | uSDR | SDR | ISR" in text
+    assert text in done.stdout
+    (known,) = [
+        s
+        for s in json.loads((folder / "scores" / "results.json").read_text())["summaries"]
+        if (s["system"], s["source"], s["metric"]) == ("run", "all", "si_sdr")
     ]
-    for before, after in zip(rows[::2], rows[1::2], strict=True):
-        assert float(before["si_sdri"]) == 0
-        assert abs(float(before["si_sdr"])) < 0.5  # two noises of one level
-        gain = float(after["si_sdr"]) - float(before["si_sdr"])
-        assert float(after["si_sdri"]) == pytest.approx(gain, abs=1e-4)
-    assert re.search(r"violin +run +2 ", done.stdout)
+    assert known["low"] <= known["value"] <= known["high"]
+    assert (folder / "scores" / "page" / "index.html").is_file()
+
+    # Once more it goes on from its notes; a system that is new costs only its own.
+    notes = {path: path.stat().st_mtime_ns for path in folder.glob("scores/scores/*/*/*")}
+    assert len(notes) == 4
+    done = place.call(*evaluate, "--references=mixture,irm")
+    assert done.returncode == 1
+    assert notes == {path: path.stat().st_mtime_ns for path in notes}
+    more = tables.read_csv(folder / "scores" / "results.csv")
+    assert set(more) > {row for row in rows if not np.isnan(row.value)}
+    assert {row.system for row in more} == {"mixture", "run", "irm"}
+
+
+def test_stems_of_other_tools_are_scored_or_refused_with_a_reason(place):
+    folder = place.folder
+    rate, length = 8000, 16_000
+    piano, violin = (
+        save(folder / "duets" / "one" / f"{name}.wav", length, 1, rate, seed)
+        for name, seed in (("piano", 1), ("violin", 2))
+    )
+    soundfile.write(folder / "duets" / "one" / "mixture.wav", piano + violin, rate)
+    stems = {"piano": piano + 0.1 * violin, "violin": violin + 0.1 * piano}
+    made = {
+        "same": lambda wave: (wave, rate),
+        "longer": lambda wave: (np.concatenate([wave, np.zeros((300, 1))]), rate),
+        "faster": lambda wave: (soxr.resample(wave, rate, 44100), 44100),
+        "late": lambda wave: (np.concatenate([np.zeros((50, 1)), wave[:-50]]), rate),
+        "short": lambda wave: (wave[:-2000], rate),
+        "stereo": lambda wave: (np.repeat(wave, 2, 1), rate),
+    }
+    for tool, change in made.items():
+        for name, wave in stems.items():
+            path = folder / "tools" / tool / "one" / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, *change(wave), subtype="FLOAT")
+    shutil.copytree(folder / "tools" / "same", folder / "tools" / "missing")
+    (folder / "tools" / "missing" / "one" / "violin.wav").unlink()
+    tools = [*made, "missing"]
+    done = place.call(
+        *("evaluate", "--model=", "--data=duets", "--out=compared", "--page_tracks=0"),
+        *("--references=", "--estimates=" + ",".join(f"{t}=tools/{t}" for t in tools)),
+    )
+    assert done.returncode == 1
+    for tool, reason in (
+        ("late", "come 50 samples late"),
+        ("short", "14000 samples at 8000 Hz do not fit"),
+        ("stereo", "2 channels of 16000 samples"),
+        ("missing", "violin.*: this file of the track is missing"),
+    ):
+        (line,) = [line for line in errors(done) if f"left out: duets/one, {tool}:" in line]
+        assert reason in line
+    rows = tables.read_csv(folder / "compared" / "results.csv")
+    scores = {row.system: row.value for row in rows if row[2::2] == ("piano", "si_sdr")}
+    assert scores.keys() == {"same", "longer", "faster"}
+    assert scores["same"] == pytest.approx(20, abs=0.3)
+    assert scores["longer"] == scores["same"]
+    assert scores["faster"] > 10  # white noise loses its top on the way to the other rate
 
 
 def hollow(folder):

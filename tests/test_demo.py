@@ -18,9 +18,12 @@ def test_the_demo_separates_scores_and_trains(tmp_path):
     assert done.returncode == 0, done.stderr
     stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
     assert stems == ["piano.wav", "separation.json", "violin.wav"]
-    with (tmp_path / "scores/scores.csv").open() as file:
+    with (tmp_path / "scores/results.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["system"] == "duet"]
-    assert all(float(row["si_sdri"]) > 7 for row in rows)
+    gains = [float(row["value"]) for row in rows if row["metric"] == "si_sdri"]
+    assert len(gains) == 2
+    assert min(gains) > 7
+    assert (tmp_path / "scores/page/index.html").is_file()
     (log,) = tmp_path.glob("run-*/metrics.jsonl")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 100

@@ -1,30 +1,31 @@
-"""Every representation with every architecture: shapes, sums, silence."""
-
-import itertools
+"""Separators: level, rest, residual, standardisation, silence."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sep.architectures import ARCHITECTURES
 from sep.config import get_config
 from sep.errors import UserError
 from sep.losses import LOSSES
-from sep.representations import REPRESENTATIONS
 from sep.separator import build, output_names, share_rest
-
-PAIRS = list(itertools.product(REPRESENTATIONS, ARCHITECTURES))
 
 
 def small_model(representation="magnitude", architecture="lstm", **changes):
     model = get_config().model.to_dict()
     model |= {"representation": representation, "architecture": architecture}
-    for name in ("magnitude", "complex"):
+    for name in ("magnitude", "log_magnitude", "complex", "mel"):
         model[name] |= {"n_fft": 256, "hop_length": 64, "max_frequency": 12000.0}
+    model["mel"]["bands"] = 12
     model["waveform"] = {"frame_length": 128, "hop_length": 64}
-    model["fnn"] |= {"hidden": 16, "context": 1}
-    model["lstm"] |= {"hidden": 8}
+    model["mdct"]["frame_length"] = 256
+    model["learned"] |= {"frame_length": 128, "hop_length": 64, "filters": 64}
+    model["fnn"] |= {"width": 16, "context": 1}
+    model["cnn"] |= {"width": 4, "depth": 1}
+    model["rnn"] |= {"width": 16, "depth": 1}
+    model["lstm"] |= {"width": 16}
+    model["tcn"] |= {"width": 16, "depth": 2}
+    model["bandsplit"] |= {"width": 8, "depth": 1, "fine": 4}
     return model | changes
 
 
@@ -36,34 +37,18 @@ def noise(*shape, seed=0, rms=2.0**-4):
     return rms * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("representation", "architecture"), PAIRS)
-def test_sources_sum_to_the_mixture(representation, architecture):
-    separator = build(small_model(representation, architecture))
-    mixture_BCT = noise(2, 3, 5001)
-    variables = init(separator, mixture_BCT)
-    sources_BSCT = jax.jit(separator.apply)(variables, mixture_BCT)
-    assert sources_BSCT.shape == (2, 2, 3, 5001)
-    error = np.abs(sources_BSCT.sum(1) - mixture_BCT).max()
-    assert error < 1e-5 * np.abs(mixture_BCT).max()
-    # Channels are heard one at a time, so nothing of one gets into another.
-    alone = jax.jit(separator.apply)(variables, mixture_BCT[:, 1:2])
-    np.testing.assert_allclose(sources_BSCT[:, :, 1:2], alone, atol=1e-5)
-
-
-@pytest.mark.parametrize(("representation", "architecture"), PAIRS)
-def test_gradients_are_finite_on_digital_silence(representation, architecture):
-    separator = build(small_model(representation, architecture))
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_finite_on_digital_silence(loss):
+    separator = build(small_model())
     silence_BCT = jnp.zeros((1, 1, 1000))
     variables = init(separator, silence_BCT)
 
-    for loss in LOSSES.values():
+    def objective(variables, mixture_BCT):
+        sources_BSCT = separator.apply(variables, mixture_BCT)
+        return LOSSES[loss](jnp.zeros_like(sources_BSCT), sources_BSCT)
 
-        def objective(variables, mixture_BCT, loss=loss):
-            sources_BSCT = separator.apply(variables, mixture_BCT)
-            return loss(jnp.zeros_like(sources_BSCT), sources_BSCT)
-
-        gradients = jax.jit(jax.grad(objective, (0, 1)))(variables, silence_BCT)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    gradients = jax.jit(jax.grad(objective, (0, 1)))(variables, silence_BCT)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
 def test_gradients_are_finite_where_sound_dies_away():
@@ -121,7 +106,9 @@ def test_where_all_are_silent_each_gets_the_same():
 
 
 def test_unknown_names_are_listed():
-    with pytest.raises(UserError, match="known: fnn, lstm"):
+    with pytest.raises(UserError, match="known: bandsplit, cnn, fnn, lstm, rnn, tcn"):
         build(small_model(architecture="transformer"))
-    with pytest.raises(UserError, match="known: complex, magnitude, waveform"):
+    with pytest.raises(
+        UserError, match="known: complex, learned, log_magnitude, magnitude"
+    ):
         build(small_model(representation="cepstrum"))

@@ -1,4 +1,4 @@
-"""Learning: every pair overfits, and a run that was stopped is the same run."""
+"""Learning: the step, the loop, and that a run that was stopped is the same run."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from test_mixing import SWITCHES, TIMBRES
-from test_separator import PAIRS, small_model
+from test_separator import small_model
 
 from sep.architectures import ARCHITECTURES
 from sep.architectures.memory import rematerialised
@@ -56,23 +56,6 @@ def duet_stems(duet, tmp_path_factory):
 def stem(entry, wave_CT):
     np.save(entry, wave_CT.astype(np.float16))
     return Stem(entry, wave_CT.shape[1], activity(wave_CT))
-
-
-@pytest.mark.parametrize(("representation", "architecture"), PAIRS)
-def test_every_pair_learns_one_mixture_by_heart(representation, architecture, duet):
-    config = small_config(60, representation, architecture)
-    config["data"] |= {"gain_db": 0.0, "polarity": 0.0}
-    config["train"]["learning_rate"] = 1e-2
-    start = 5 * RATE
-    stems_BSCT = np.stack([duet[name][:1, start : start + 8000] for name in NAMES])[None]
-    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
-    state = init_state(jax.random.key(0), separator, stems_BSCT.sum(1), optimiser)
-    step = make_train_step(separator, optimiser, config)
-    losses = []
-    for _ in range(60):
-        state, metrics = step(state, stems_BSCT, ROOMS)
-        losses.append(float(metrics["loss"]))
-    assert losses[-1] < losses[0] - 3
 
 
 def run(config, stems, workdir, **options):
@@ -181,7 +164,7 @@ def test_cheaper_steps_are_nearly_the_same_step(changes, mark, tolerance):
 
 
 def test_rematerialised_gradients_keep_what_layers_put_out():
-    network = ARCHITECTURES["lstm"](hidden=16, layers=6, dropout=0.0)
+    network = ARCHITECTURES["lstm"](width=32, depth=6, dropout=0.0)
     features_BNFK = np.ones((2, 50, 10, 1), np.float32)
     sizes = {"num_sources": 2, "num_outputs": 1}
     params = network.init(jax.random.key(0), features_BNFK, **sizes)
@@ -303,7 +286,7 @@ def test_a_model_is_fine_tuned_on_other_sources(duet_stems, tmp_path):
     assert kept.count(False) == 2  # the last layer's kernel and bias
     assert kept.count(True) > 2
     config["model"]["architecture"] = "lstm"
-    config["model"]["lstm"] |= {"hidden": 8}
+    config["model"]["lstm"] |= {"width": 16}
     (tmp_path / "c").mkdir()
     with pytest.raises(UserError, match="architecture is fnn, not lstm"):
         run(config, more, tmp_path / "c")

@@ -15,10 +15,13 @@ from sep.transforms import (
     dual_window,
     frame,
     hann,
+    imdct,
     istft,
     leading_frames,
+    mdct,
     num_frames,
     overlap_add,
+    sine,
     stft,
 )
 
@@ -142,3 +145,46 @@ def test_wrong_shapes_are_refused():
 def test_unknown_forms_of_the_transform_are_listed():
     with pytest.raises(UserError, match="known: fft, matrix"):
         stft(noise(100), window=hann(16), hop_length=4, dft="dct")
+
+
+def direct_mdct(wave_T, window):
+    """The definition, term by term, in float64."""
+    bins = len(window) // 2
+    frames_NK = np.asarray(frame(wave_T, frame_length=2 * bins, hop_length=bins), float)
+    n, k = np.arange(2 * bins), np.arange(bins)
+    phase_KF = np.pi / bins * np.outer(n + 0.5 + bins / 2, k + 0.5)
+    return np.sqrt(2 / bins) * (window * frames_NK) @ np.cos(phase_KF)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(1, 300), st.integers(1, 16), st.booleans())
+def test_mdct_is_its_definition_and_comes_back(length, quarter, kaiser):
+    window = sine(4 * quarter)
+    if kaiser:
+        window = scipy.signal.windows.kaiser_bessel_derived(4 * quarter, beta=4.0)
+        window = window.astype(np.float32)
+    wave_BT = noise(2, length, seed=length)
+    found_BNF = jax.jit(lambda wave_T: mdct(wave_T, window=window))(wave_BT)
+    np.testing.assert_allclose(found_BNF, direct_mdct(wave_BT, window), atol=1e-5)
+    again_BT = jax.jit(lambda x: imdct(x, window=window, length=length))(found_BNF)
+    np.testing.assert_allclose(again_BT, wave_BT, atol=1e-5)
+    # Orthogonal, hence the energy; and as many numbers as samples, edges aside.
+    np.testing.assert_allclose((found_BNF**2).sum(), (wave_BT**2).sum(), rtol=1e-4)
+    assert found_BNF.shape[1:] == (-(-length // (2 * quarter)) + 1, 2 * quarter)
+
+
+def test_recordings_come_back_from_the_mdct_to_130_db_and_to_the_bit(duet):
+    window, wave_CT = sine(2048), duet["mixture"]
+    again_CT = imdct(mdct(wave_CT, window=window), window=window, length=wave_CT.shape[1])
+    again_CT = np.asarray(again_CT)
+    assert decibels_over_error(wave_CT, again_CT) >= 130
+    np.testing.assert_array_equal(np.round(again_CT * 2**15), wave_CT * 2**15)
+
+
+@pytest.mark.parametrize(
+    "window", [sine(6), np.ones(8, np.float32), sine(16)[:8], np.zeros(0)]
+)
+def test_windows_that_alias_are_refused(window):
+    for transform in (mdct, lambda wave, window: imdct(wave, window=window, length=1)):
+        with pytest.raises(ValueError, match="MDCT"):
+            transform(noise(2, 100), window=window)

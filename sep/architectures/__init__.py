@@ -4,11 +4,23 @@ An architecture is a Linen module, called as
 
     architecture(features_BNFK, num_sources=S, num_outputs=K) -> estimates_BNFSK
 
-Shapes: B batch, N frame, F bin, K numbers a bin, S source.
+Shapes: B batch, N frame, F bin, K numbers a bin, S source. Any number of frames and of
+bins works. `width` and `depth` size each; `sep/presets.py` has sizes to compare them at.
 To add one: a file here, a line below, and its settings in `sep/config.py`.
 """
 
+from sep.architectures.bandsplit import Bandsplit
+from sep.architectures.cnn import Cnn
 from sep.architectures.fnn import Fnn
 from sep.architectures.lstm import Lstm
+from sep.architectures.rnn import Rnn
+from sep.architectures.tcn import Tcn
 
-ARCHITECTURES = {"fnn": Fnn, "lstm": Lstm}
+ARCHITECTURES = {
+    "fnn": Fnn,
+    "cnn": Cnn,
+    "rnn": Rnn,
+    "lstm": Lstm,
+    "tcn": Tcn,
+    "bandsplit": Bandsplit,
+}

@@ -6,14 +6,16 @@ from jax import Array
 
 
 class Fnn(nn.Module):
-    """dense - PReLU - dense - PReLU - dense, the same for every frame.
+    """Dense layers with PReLU between them, the same for every frame.
 
     Attributes:
-      hidden: width of both hidden layers.
+      width: of the hidden layers.
+      depth: how many hidden layers there are.
       context: frames seen on each side of the one that is estimated.
     """
 
-    hidden: int
+    width: int
+    depth: int
     context: int
 
     @nn.compact
@@ -21,11 +23,12 @@ class Fnn(nn.Module):
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
         batch, frames, bins, _ = features_BNFK.shape
-        hidden = features_BNFK.reshape(batch, frames, -1)
-        padded = jnp.pad(hidden, [(0, 0), (self.context, self.context), (0, 0)])
+        frames_BNK = features_BNFK.reshape(batch, frames, -1)
+        padded_BNK = jnp.pad(frames_BNK, [(0, 0), (self.context, self.context), (0, 0)])
         window = range(2 * self.context + 1)
-        hidden = jnp.concatenate([padded[:, i : i + frames] for i in window], -1)
-        for _ in range(2):
-            hidden = nn.PReLU()(nn.Dense(self.hidden)(hidden))
-        estimates = nn.Dense(bins * num_sources * num_outputs)(hidden)
+        hidden = jnp.concatenate([padded_BNK[:, i : i + frames] for i in window], -1)
+        hidden_MK = hidden.reshape(batch * frames, -1)
+        for _ in range(self.depth):
+            hidden_MK = nn.PReLU()(nn.Dense(self.width)(hidden_MK))
+        estimates = nn.Dense(bins * num_sources * num_outputs)(hidden_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

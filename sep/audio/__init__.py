@@ -24,7 +24,7 @@ from sep.audio.reading import (
 )
 from sep.audio.resampling import resample
 from sep.audio.unclipped import unclipped
-from sep.audio.writing import write, writers
+from sep.audio.writing import encode_flac, write, writers
 
 __all__ = [
     "BLOCK",
@@ -39,6 +39,7 @@ __all__ = [
     "Survey",
     "blocks",
     "choose",
+    "encode_flac",
     "find",
     "header",
     "probe",

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -108,3 +109,11 @@ def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -
     container = "flac" if path.suffix.lower() == ".flac" else "wav"
     with writers([path], sound, length, Encoding(container, subtype)) as (file,):
         file.write(wave_CT.T)
+
+
+def encode_flac(integers_CT: np.ndarray, sample_rate: int) -> bytes:
+    """24-bit integers (C, T), at most 8 channels, as the bytes of a FLAC file."""
+    file = io.BytesIO()
+    shifted_TC = integers_CT.T.astype(np.int32) << 8  # libsndfile takes the upper bits
+    soundfile.write(file, shifted_TC, sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue()

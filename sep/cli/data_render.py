@@ -27,8 +27,7 @@ from absl import flags
 from tqdm import tqdm
 
 import sep
-from sep import audio, cli
-from sep.cli import processes
+from sep import audio, cli, processes
 from sep.data.folders import SPLITS
 from sep.errors import UserError
 from sep.files import replacing

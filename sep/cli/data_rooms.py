@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from sep import cli
-from sep.cli import processes
+from sep import cli, processes
 from sep.errors import UserError
 from sep.files import replacing
 

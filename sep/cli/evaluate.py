@@ -1,14 +1,28 @@
-"""Scores a separator on tracks whose stems are known.
+"""Scores separators on tracks whose stems are known, next to lower and upper bounds.
 
   python evaluate.py --data=TEST --out=SCORES
+  python evaluate.py --data=A=tests/a,B=tests/b --out=SCORES --model=duet,runs/mine \
+      --estimates=other=STEMS --references=mixture,hpss,ibm,irm,mwf
 
-TEST holds one folder a track: TEST/<track>/{mixture,piano,violin}.wav or any other
-readable format. SCORES gets scores.csv, a row per track, source and system; the mean of
-each system is printed. The first system is the mixture itself, taken for every source:
-what a separator must beat. SI-SDR, its improvement (SI-SDRi) and uSDR are in dB.
+TEST holds a folder a track: TEST/<track>/{mixture,piano,violin}.wav, or any other readable
+format. STEMS is what any tool has made of them: STEMS/<track>/{piano,violin}.wav, with
+several test sets STEMS/<set>/<track>/. Names before = are for the tables; without, the
+last part of the path serves.
+
+Written to SCORES:
+  results.csv    a row for each track, source, system and metric
+  results.json   means or medians with 95 % bootstrap intervals; what was left out
+  table.md       the same for people, and how much better than --base the others are
+  SET.png        box plots of SI-SDR, if matplotlib is installed (extra `plot`)
+  page/          to listen: open page/index.html in a browser
+
+All numbers are dB: SI-SDR, its improvement over the mixture (SI-SDRi), uSDR; BSS Eval's
+SDR, ISR, SIR and SAR, medians of windows of 1 s as museval has them; and leakage, what is
+heard of a source while it rests. The same command goes on where it was stopped; one more
+system costs only its own scores.
 """
 
-import csv
+import json
 from pathlib import Path
 
 from absl import flags
@@ -17,13 +31,33 @@ from sep import cli
 from sep.errors import UserError
 from sep.files import replacing
 
-_MODEL = flags.DEFINE_string(
+_MODEL = flags.DEFINE_list(
     "model",
-    "duet",
-    "A bundled model, a release file (.safetensors) or a training workdir.",
+    ["duet"],
+    "Bundled models, release files (.safetensors) or training workdirs, each maybe with "
+    "NAME= before. Empty: none.",
 )
-_DATA = flags.DEFINE_string("data", None, "Folder of tracks with stems.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder for scores.csv.", required=True)
+_DATA = flags.DEFINE_list(
+    "data", None, "Folders of tracks with stems, maybe with NAME= before.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
+_ESTIMATES = flags.DEFINE_list("estimates", [], "Stems of other tools: NAME=DIR.")
+_REFERENCES = flags.DEFINE_list(
+    "references", ["mixture"], "Bounds: mixture, hpss, nmf, ibm, irm, mwf, cirm."
+)
+_NMF = flags.DEFINE_string("nmf", None, "What python -m sep.cli.nmf has learned.")
+_SOURCES = flags.DEFINE_list(
+    "sources", [], "Sources to score; default: the first model's, or a track's."
+)
+_BASE = flags.DEFINE_string(
+    "base", None, "System that others are compared with; default: the first model."
+)
+_PAGE_TRACKS = flags.DEFINE_integer(
+    "page_tracks", 4, "Tracks of each set on the listening page; 0: no page.", 0
+)
+_NOTE = flags.DEFINE_string("note", "", "What the listening page says besides.")
+
+BESIDE = ("si_sdr", "sdr", "sir", "sar")  # scores on the page; more would not fit
 
 
 def run() -> None:
@@ -34,23 +68,155 @@ def run() -> None:
 def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
     cli.expect_no_arguments(argv)
+    out = Path(_OUT.value)
+    tests = named(_DATA.value, "--data")
+    models = named(_MODEL.value, "--model")
+    estimates = named(_ESTIMATES.value, "--estimates")
 
     # Slow imports, after the flags have been checked.
-    from sep.checkpoints import load_model
-    from sep.evaluation import COLUMNS, evaluate, table
+    from sep import evaluation
+    from sep import tracks as test_sets
+    from sep.report import statistics, tables
 
-    model = load_model(_MODEL.value)
-    rows, errors = evaluate(model, _MODEL.value, Path(_DATA.value))
-    out = Path(_OUT.value)
-    with (
-        replacing(out / "scores.csv") as part,
-        part.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    sources = choose_sources(tests, models)
+    systems = make_systems(sources, models, estimates)
+    names = [system.name for system in systems]
+    if not names:
+        raise UserError("nothing to score; name a --model, --estimates or --references")
+    if len(set(names)) < len(names):
+        raise UserError(f"systems need different names: {', '.join(names)}")
+    base = _BASE.value or next(iter((*models, *estimates, *names)))
+    if base not in names:
+        raise UserError(f"--base={base}: no such system; there are {', '.join(names)}")
+    tracks, kept = [], []
+    for test, folder in tests.items():
+        found = test_sets.places(test, Path(folder), sources)
+        tracks += found
+        kept += found[: _PAGE_TRACKS.value]
+    rows, errors = evaluation.evaluate(tracks, systems, out, kept)
+    if not rows:
+        raise UserError(f"nothing could be scored: {errors[0]}")
+    summaries = statistics.summaries(rows)
+    better = statistics.differences(rows, base, "si_sdr")
+    tables.write_csv(out / "results.csv", rows, evaluation.Row._fields)
+    text = f"{tables.overview(summaries)}\n{tables.scores(summaries)}"
+    if better:
+        text += f"\nSI-SDR in dB, on the same tracks:\n\n{tables.differences(better, base)}"
+    for name, content in (
+        ("table.md", text),
+        ("results.json", as_json(summaries, better, base, errors)),
     ):
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    print(table(rows))
-    print(f"every track: {out / 'scores.csv'}")
+        with replacing(out / name) as part:
+            part.write_text(content, encoding="utf-8", errors="replace")
+    print(text)
+    print(f"every track: {out / 'results.csv'}")
+    draw(out, tests, rows)
+    if _PAGE_TRACKS.value:
+        print(f"to listen: {write_page(out, kept, names, rows)}")
     if errors:
-        raise UserError(f"{len(errors)} tracks left out: {'; '.join(errors)}")
+        raise UserError(f"{len(errors)} scores left out; the first: {errors[0]}")
     return 0
+
+
+def named(values: list[str], flag: str) -> dict[str, str]:
+    """By name: NAME=PATH, or the last part of PATH.
+
+    Raises:
+      UserError: two have the same name, or one is empty.
+    """
+    found = {}
+    for value in filter(None, values):
+        name, equals, path = value.partition("=")
+        if not equals:
+            name, path = Path(value).name.removesuffix(".safetensors"), value
+        if not name or not path or "/" in name:
+            raise UserError(f"{flag}: {value!r} is not NAME=PATH")
+        if name in found:
+            raise UserError(f"{flag}: two are called {name}; put another NAME= before one")
+        found[name] = path
+    return found
+
+
+def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:
+    """What is scored: what was asked for, or what the first model, or a track, has."""
+    from sep import systems, tracks
+    from sep.separator import RESIDUAL
+
+    if _SOURCES.value:
+        return tuple(_SOURCES.value)
+    for model in models.values():
+        return tuple(s for s in systems.outputs_of_model(model) if s != RESIDUAL)
+    if found := tracks.sources_of(Path(next(iter(tests.values())))):
+        return found
+    raise UserError("no sources are known; name them with --sources")
+
+
+def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
+    """All that is scored: from the lower bound over models to the upper bounds."""
+    from sep import references, systems
+    from sep.separator import RESIDUAL
+
+    more = any(RESIDUAL in systems.outputs_of_model(model) for model in models.values())
+    settings = references.Settings(
+        residual=more, nmf=Path(_NMF.value) if _NMF.value else None
+    )
+    bounds = {
+        name: systems.of_reference(name, sources, settings) for name in _REFERENCES.value
+    }
+    lower = [name for name in bounds if name in references.LOWER]
+    upper = [name for name in bounds if name not in references.LOWER]
+    return [
+        *(bounds[name] for name in lower),
+        *(systems.of_folder(n, Path(d), sources) for n, d in estimates.items()),
+        *(systems.of_model(n, path, sources) for n, path in models.items()),
+        *(bounds[name] for name in upper),
+    ]
+
+
+def draw(out: Path, tests: dict[str, str], rows) -> None:
+    """Box plots of every test set."""
+    from sep.report import plots
+
+    try:
+        for test in tests:
+            if any(row.test == test for row in rows):
+                plots.boxes(out / f"{test}.png", rows, test)
+    except plots.MissingError as error:
+        print(f"no box plots: {error}")
+
+
+def as_json(summaries, better, base: str, errors: list[str]) -> str:
+    """results.json."""
+    import sep
+    from sep.report.statistics import MEDIANS
+
+    def plain(summary) -> dict:
+        return {
+            key: str(value) if value in (float("inf"), float("-inf")) else value
+            for key, value in summary._asdict().items()
+        }
+
+    facts = {
+        "sep": sep.__version__,
+        "over_tracks": {"median": sorted(MEDIANS), "mean": "all others"},
+        "summaries": [plain(summary) for summary in summaries],
+        "better_in_si_sdr_than": {base: [plain(summary) for summary in better]},
+        "left_out": errors,
+    }
+    return json.dumps(facts, indent=1) + "\n"
+
+
+def write_page(out: Path, kept, systems: list[str], rows) -> Path:
+    """The listening page of the tracks whose sounds were kept."""
+    from sep import evaluation
+    from sep.report import page, tables
+
+    tracks = []
+    for title, lines in evaluation.heard(kept, systems, rows, out):
+        shown = [
+            page.Line(*line, {tables.LABELS[m]: found[m] for m in BESIDE if m in found})
+            for *line, found in lines
+        ]
+        tracks.append(page.Track(title, shown))
+    note = f"Scores are in dB; higher is better. {_NOTE.value}".strip()
+    return page.write_page(out / "page", "Separations compared", tracks, note)

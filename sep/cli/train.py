@@ -28,7 +28,6 @@ Settings are listed, with their values and meaning, in sep/config.py.
 import contextlib
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 from absl import flags
@@ -106,13 +105,14 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     """Checks, reads, trains and says what came of it. Who leads does the writing."""
     from sep import board
     from sep.checks import check
+    from sep.data.material import check_folders
     from sep.fitting import fit
 
     check(settings)  # before any sound is read
     if _TENSORBOARD.value:
         board.writer_class()
     stop = []
-    check_folders(settings)
+    check_folders(settings, Path(_DATA.value))
 
     def leave(signum, _) -> None:
         stop.append(True)
@@ -121,14 +121,14 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     with locked(workdir, "training") if leads else contextlib.nullcontext():
         if leads:
             claim(workdir, settings)
-        material = read_material(settings, quiet=not leads)
+        material = read(settings, quiet=not leads)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, leave)
         release = fit(
             settings,
             *material,
             workdir,
-            metadata={"commit": commit()},
+            metadata={"commit": cli.commit()},
             stopped=lambda: bool(stop),
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
@@ -140,54 +140,27 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     print(f"model: {release}" if release.exists() else "no model before a validation")
 
 
-def check_folders(settings: dict) -> None:
-    """Looks whether all stems are there, before anything is written."""
-    from sep.data import folders
-    from sep.separator import output_names
-
-    missing = settings["data"]["missing_is_silence"]
-    for split in ("train", "valid"):
-        folders.checked(
-            Path(_DATA.value) / split,
-            output_names(settings["model"]),
-            missing_is_silence=missing,
-        )
-
-
-def read_material(settings: dict, *, quiet: bool):
-    """Stems to train on and to validate on, and rooms; says how much there is."""
+def read(settings: dict, *, quiet: bool):
+    """What there is to train on; says how much of it."""
     import jax
 
-    from sep.data import rooms, stems
-    from sep.separator import output_names
+    from sep.data.material import read_material
 
-    model, data, place = settings["model"], settings["data"], Path(_DATA.value)
-    rate = model["sample_rate"]
-    train_stems, valid_stems = (
-        stems.load(
-            place / split,
-            output_names(model),
-            rate,
-            data["cache"],
-            strict=data["strict"],
-            missing_is_silence=data["missing_is_silence"],
-        )
-        for split in ("train", "valid")
-    )
-    rooms_RL = rooms.load(place / "rooms", rate, data["room_seconds"])
+    model, data = settings["model"], settings["data"]
+    material = read_material(settings, Path(_DATA.value))
     if quiet:
-        return train_stems, valid_stems, rooms_RL
-    for name, found in train_stems.solos.items():
-        hours = sum(stem.length for stem in found) / rate / 3600
+        return material
+    for name, found in material.train.solos.items():
+        hours = sum(stem.length for stem in found) / model["sample_rate"] / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
     unused = " (not used: --config.data.room is 0)" if not data["room"] else ""
-    print(f"tracks: {len(train_stems.tracks)}, rooms: {len(rooms_RL)}{unused}")
+    print(f"tracks: {len(material.train.tracks)}, rooms: {len(material.rooms_RL)}{unused}")
     print(
         f"{model['architecture']} on {model['representation']}, "
         f"{settings['train']['steps']} steps, on {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}"
     )
-    return train_stems, valid_stems, rooms_RL
+    return material
 
 
 def chosen_settings() -> dict:
@@ -214,9 +187,10 @@ def claim(workdir: Path, settings: dict) -> None:
         from flax.traverse_util import flatten_dict
 
         from sep.checkpoints import completed
+        from sep.separator import in_use
 
         kept = completed(json.loads(path.read_text()))
-        before, now = (flatten_dict(config, sep=".") for config in (kept, settings))
+        before, now = (flatten_dict(in_use(config), sep=".") for config in (kept, settings))
         changed = [
             f"{name} was {before.get(name)} and is {now.get(name)}"
             for name in sorted(before.keys() | now.keys())
@@ -229,18 +203,3 @@ def claim(workdir: Path, settings: dict) -> None:
             )
     with replacing(path) as part:
         part.write_text(json.dumps(settings, indent=2))
-
-
-def commit() -> str:
-    """The commit of the code that trains, or "unknown" outside its git checkout."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return "unknown"
-    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        found = subprocess.run(
-            ["git", "-C", root, *describe], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()

@@ -136,6 +136,28 @@ def activity(wave_CT: np.ndarray) -> np.ndarray:
     return power_CN.mean(0) / count_N > QUIET**2
 
 
+def excerpts(
+    stems: Sequence[Stem], count: int, length: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Random passages (E, T) of recordings, float32, E up to `count`, T = `length`.
+
+    Each is of one channel and has another block in it that is not silent; E is less than
+    `count` where there are fewer such blocks. Recordings that are too short end in silence.
+    """
+    starts = [np.flatnonzero(stem.active_N) * ACTIVITY_BLOCK for stem in stems]
+    ends = np.cumsum([len(of_one) for of_one in starts])
+    chosen = rng.choice(ends[-1], min(count, ends[-1]), replace=False)
+    excerpts_ET = np.zeros((len(chosen), length), np.float32)
+    for excerpt_T, number in zip(excerpts_ET, np.sort(chosen), strict=True):
+        which = np.searchsorted(ends, number, side="right")
+        wave_CT = stems[which].wave_CT
+        start = starts[which][number - ends[which]]  # counted from the end
+        start = max(0, min(start, wave_CT.shape[1] - length))
+        part_T = wave_CT[rng.integers(len(wave_CT)), start : start + length]
+        excerpt_T[: len(part_T)] = part_T
+    return excerpts_ET
+
+
 class _SpoiltError(UserError):
     """A recording cannot be used; others can."""
 

@@ -11,7 +11,20 @@ any number of them works. `outputs` says how many numbers an estimate has for a 
 To add one: a file here, a line below, and its settings in `sep/config.py`.
 """
 
-from sep.representations.spectrogram import Complex, Magnitude
+from sep.representations.complex import Complex
+from sep.representations.learned import Learned
+from sep.representations.log_magnitude import LogMagnitude
+from sep.representations.magnitude import Magnitude
+from sep.representations.mdct import Mdct
+from sep.representations.mel import Mel
 from sep.representations.waveform import Waveform
 
-REPRESENTATIONS = {"waveform": Waveform, "magnitude": Magnitude, "complex": Complex}
+REPRESENTATIONS = {
+    "waveform": Waveform,
+    "magnitude": Magnitude,
+    "log_magnitude": LogMagnitude,
+    "complex": Complex,
+    "mel": Mel,
+    "mdct": Mdct,
+    "learned": Learned,
+}

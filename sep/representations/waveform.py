@@ -9,10 +9,11 @@ from sep import transforms
 
 
 class Waveform(nn.Module):
-    """Frames of samples; an estimate is the source's own frame. Inverts exactly.
+    """Frames of samples in; an estimate is the source's own frame of them; K = 1.
 
-    The window is the root of a Hann, shared by analysis and synthesis, so that what a
-    network writes at the ends of a frame fades into the neighbours.
+    Inverts exactly. The window is the root of a Hann, shared by analysis and synthesis,
+    so that what a network writes at the ends of a frame fades into the neighbours: a
+    weighted overlap-add (Crochiere 1980), the crossfade of frame-wise networks.
 
     Attributes:
       sample_rate: Hz.

@@ -40,6 +40,44 @@ def results(
             raise
 
 
+def alone(function: Callable, *arguments):
+    """What a function returns, or raises, in a process of its own, which starts and ends.
+
+    If the command is to end before, the process gets SIGTERM and is waited for.
+
+    Raises:
+      UserError: the process died.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    answer, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_answer, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        result, error = answer.recv()
+    except EOFError:
+        process.join()
+        raise UserError(
+            f"its process died with status {process.exitcode} (out of memory?)"
+        ) from None
+    except BaseException:
+        process.terminate()
+        process.join()
+        raise
+    process.join()
+    if error is not None:
+        raise error
+    return result
+
+
+def _answer(sender, function: Callable, arguments: tuple) -> None:
+    _follow_the_command()
+    try:
+        sender.send((function(*arguments), None))
+    except Exception as error:
+        sender.send((None, error))
+
+
 def _follow_the_command() -> None:
     """Ctrl-C is for the command; its processes finish what they have in hand.
 

@@ -1,0 +1,111 @@
+"""Times BSS Eval v4 of a stereo track with two sources against the reference tools.
+
+  make bench-env
+  .venv-bench/bin/python benchmarks/metrics.py [--seconds=180] [--rounds=3]
+
+The track is the example, repeated, with each stem leaking into the other. All tools get
+the same float64 arrays and number of threads and run in turn, round after round, so that
+a busy machine slows all alike; the median counts. What a first call compiles is not timed,
+and said. museval does the same work as ours: one set of filters, windows of 1 s; SDR, ISR,
+SIR and SAR. fast_bss_eval does less: no windows, no ISR, one channel at a time.
+
+The last line is JSON: its "ratio" is museval's time over ours.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from statistics import median
+
+from bss_eval_vectors import ROOT, museval_metrics
+from threads import pin
+
+RATE = 44100
+
+
+def main() -> None:
+    """Times all tools and prints what came out."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in (("seconds", 180), ("rounds", 3), ("threads", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args = parser.parse_args()
+    pin(args.threads)  # numpy and all others start threads: they are imported below
+    try:
+        tools = make_tools(args.seconds, args.threads)
+    except ModuleNotFoundError as error:
+        cure = "run `make bench-env`, then use .venv-bench/bin/python"
+        sys.exit(f"{error.name} is missing: {cure}")
+    began = time.perf_counter()
+    ours = tools["sep"]()
+    first = time.perf_counter() - began
+    seconds = {name: [] for name in tools}
+    for _ in range(args.rounds):
+        for name, score in tools.items():
+            began = time.perf_counter()
+            found = score()
+            seconds[name].append(time.perf_counter() - began)
+            if name == "museval":
+                theirs = found
+    distance = max(abs(a - b).max() for a, b in zip(ours, theirs, strict=True))
+    times = {name: median(each) for name, each in seconds.items()}
+    print(f"{args.seconds} s, stereo, two sources; {args.threads} threads\n")
+    for name, each in seconds.items():
+        shown = ", ".join(f"{one:.2f}" for one in each)
+        print(f"{name:15}{times[name]:8.2f} s  ({shown})")
+    print(
+        f"\nfirst call, compiling: {first:.2f} s; furthest from museval: {distance:.1e} dB"
+    )
+    result = {
+        "benchmark": "metrics",
+        "ratio": round(times["museval"] / times["sep"], 2),
+        "fast_bss_eval_ratio": round(times["fast_bss_eval"] / times["sep"], 2),
+        "seconds": {name: round(each, 3) for name, each in times.items()},
+        "distance_dB": float(f"{distance:.2g}"),
+        "settings": vars(args),
+        "versions": {p: version(p) for p in ("jax", "museval", "fast_bss_eval", "numpy")},
+    }
+    print("\n" + json.dumps(result))
+
+
+def make_tools(seconds: int, threads: int) -> dict[str, Callable]:
+    """Each gives SDR, ISR, SIR and SAR, or what it has of them, of the same track."""
+    import fast_bss_eval
+    import numpy as np
+    import torch
+
+    from sep import audio
+    from sep.bss_eval import bss_eval
+
+    museval = museval_metrics()
+    torch.set_num_threads(threads)
+    stems = [
+        audio.read(ROOT / "examples" / "duet" / f"{name}.flac")[0]
+        for name in ("piano", "violin")
+    ]
+    once_SCT = np.stack(stems).astype(np.float64)
+    repeats = -(-seconds * RATE // once_SCT.shape[-1])
+    references_SCT = np.tile(once_SCT, (1, 1, repeats))[..., : seconds * RATE]
+    noise_SCT = np.random.default_rng(0).standard_normal(references_SCT.shape)
+    estimates_SCT = references_SCT + 0.1 * references_SCT[::-1] + 1e-3 * noise_SCT
+    swapped = [
+        np.ascontiguousarray(x.swapaxes(1, 2)) for x in (references_SCT, estimates_SCT)
+    ]
+    by_channel = [
+        torch.from_numpy(x.swapaxes(0, 1).copy()) for x in (references_SCT, estimates_SCT)
+    ]
+    return {
+        "sep": lambda: bss_eval(references_SCT, estimates_SCT, window=RATE),
+        "museval": lambda: museval.bss_eval(*swapped, window=RATE, hop=RATE)[:4],
+        "fast_bss_eval": lambda: fast_bss_eval.bss_eval_sources(
+            *by_channel, compute_permutation=False
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Open-Unmix's network: three layers of LSTM on magnitudes, 4096 and 1024, up to 16 kHz.
+
+  python train.py --config=configs/openunmix.py --data=STEMS --workdir=runs/openunmix
+
+Stöter et al. (2019) train one for each source with the error of magnitudes; here one has
+all sources, with the base's loss on waves. About 9 M parameters. Not trained yet.
+"""
+
+from sep import config
+
+
+def get_config():
+    """The base, with Open-Unmix's sizes and its dropout."""
+    settings = config.get_config()
+    model = settings.model
+    model.representation, model.architecture = "magnitude", "lstm"
+    model.magnitude.update(n_fft=4096, hop_length=1024, max_frequency=16000.0)
+    model.lstm.update(width=512, depth=3, dropout=0.4)
+    return settings

@@ -1,0 +1,20 @@
+"""The original study's network on spectrograms: fnn on magnitudes, n_fft 2048, hop 512.
+
+  python train.py --config=configs/original_magnitude.py --data=STEMS \
+      --workdir=runs/original_magnitude
+
+Magnitudes alone do not invert: every source gets the mixture's phase, and where both
+sound that is wrong for both. Not trained yet.
+"""
+
+from sep import config
+
+
+def get_config():
+    """The base, with a feed-forward network on every bin, uncompressed."""
+    settings = config.get_config()
+    model = settings.model
+    model.representation, model.architecture = "magnitude", "fnn"
+    model.magnitude.update(n_fft=2048, hop_length=512, max_frequency=0.0, compression=1.0)
+    model.fnn.update(width=512, depth=2, context=0)
+    return settings

@@ -1,0 +1,19 @@
+"""The original study's network on waveforms: fnn, frames of 1024 samples, crossfaded.
+
+  python train.py --config=configs/original_waveform.py --data=STEMS \
+      --workdir=runs/original_waveform
+
+What it is known for is that each source is heard in the other's stem. Not trained yet.
+"""
+
+from sep import config
+
+
+def get_config():
+    """The base, with a feed-forward network on overlapping frames."""
+    settings = config.get_config()
+    model = settings.model
+    model.representation, model.architecture = "waveform", "fnn"
+    model.waveform.update(frame_length=1024, hop_length=512)
+    model.fnn.update(width=512, depth=2, context=0)
+    return settings

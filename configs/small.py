@@ -1,0 +1,14 @@
+"""Any pair, with every architecture at about 0.3 million parameters.
+
+  python train.py --config=configs/small.py --arch=tcn --representation=mel \
+      --data=STEMS --workdir=runs/small
+
+Not trained yet.
+"""
+
+from sep import config, presets
+
+
+def get_config():
+    """The base, small."""
+    return presets.sized(config.get_config(), "small")

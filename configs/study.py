@@ -1,0 +1,22 @@
+"""What study.py compares: every pair, small, at 22.05 kHz and one channel.
+
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+      --out=runs/study
+
+Not run yet.
+"""
+
+from sep import config, presets
+
+
+def get_config():
+    """The base at half its sample rate: half as many samples are as long."""
+    settings = presets.sized(config.get_config(), "small")
+    model = settings.model
+    model.sample_rate = 22050
+    for name in ("magnitude", "log_magnitude", "complex", "mel"):
+        model[name].update(n_fft=2048, hop_length=512, max_frequency=0.0)
+    model.mdct.update(frame_length=1024, max_frequency=0.0)
+    model.learned.update(frame_length=512, hop_length=256, filters=512)
+    settings.train.eval_every = 100
+    return settings

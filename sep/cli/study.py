@@ -1,0 +1,173 @@
+r"""Compares representations and architectures, each pair trained on an equal budget.
+
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+      --out=STUDY --tflop=8
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+      --out=STUDY_2 --tflop=30 --from=STUDY --best=12
+
+STEMS is a folder as for train.py, tests are folders as for evaluate.py, each with a name.
+The budget of a cell (a pair, a seed) is work, --tflop, counted in its training step, or
+--steps: so a busy machine bends nothing. Each architecture's learning rate is the best of
+three (--rates), tried for a tenth of the budget on one representation.
+
+STUDY gets results.csv, results.md, heat_map.png, quality_against_cost.png, curves.png and
+page/, an excerpt by every cell to listen to. Stop whenever you like: the same command goes
+on where it stopped, and with more pairs or seeds it adds to what is there.
+
+  python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from sep import cli, config
+from sep.errors import UserError
+
+_REPRESENTATIONS = flags.DEFINE_list("representations", None, "Only these; default: all.")
+_ARCHITECTURES = flags.DEFINE_list("architectures", None, "Only these; default: all.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Cells of every pair.", lower_bound=1)
+_FROM = flags.DEFINE_string("from", None, "An earlier study, whose --best go on here.")
+_BEST = flags.DEFINE_integer(
+    "best", None, "So many pairs of --from, by SI-SDR on the first test.", lower_bound=1
+)
+_TFLOP = flags.DEFINE_float(
+    "tflop", None, "Training work of a cell, in TFLOP.", lower_bound=0
+)
+_STEPS = flags.DEFINE_integer("steps", None, "Training steps of a cell.", lower_bound=1)
+_RATES = flags.DEFINE_list(
+    "rates", ["3e-4", "1e-3", "3e-3"], "Learning rates to choose from; one: no probes."
+)
+_PROBE_SHARE = flags.DEFINE_float(
+    "probe_share", 0.1, "Share of a cell's budget for the probe of a rate.", 0, 1
+)
+_DATA = flags.DEFINE_string("data", None, "Folder of stems.", required=True)
+_TESTS = flags.DEFINE_list("tests", None, "Test sets, as NAME=FOLDER,...", required=True)
+_EXCERPT = flags.DEFINE_string(
+    "excerpt", None, "Track to listen to; default: the first of the first test."
+)
+_EXCERPT_SECONDS = flags.DEFINE_float("excerpt_seconds", 10.0, "From its middle.", 1)
+_OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
+
+
+def run() -> None:
+    """The command, as `study.py` calls it."""
+    with cli.plain_flag_errors():  # for it reads the command line here already
+        config_flags.DEFINE_config_file(
+            "config",
+            config.__file__,
+            "File with get_config(), and any setting of it: --config.model.lstm.width=80",
+        )
+    cli.launch(main)
+
+
+def main(argv: list[str]) -> int:
+    """What the command does once its flags are parsed."""
+    cli.expect_no_arguments(argv)
+    with cli.plain_flag_errors():
+        settings = json.loads(flags.FLAGS.config.to_json())
+
+    # Slow imports, after the flags have been checked.
+    from sep.data.material import check_folders
+    from sep.files import locked
+    from sep.study import excerpt, rounds
+    from sep.study.plan import Budget, Study, cells
+
+    check_plots()
+    if (_TFLOP.value is None) == (_STEPS.value is None):
+        raise UserError("give the budget of a cell: --tflop or --steps")
+    if _TFLOP.value == 0 or not _PROBE_SHARE.value:
+        raise UserError("--tflop and --probe_share must be more than 0")
+    out, tests = Path(_OUT.value), chosen_tests()
+    study = Study(
+        out,
+        settings,
+        Budget(_STEPS.value, _TFLOP.value),
+        Path(_DATA.value),
+        tests,
+        chosen_rates(),
+        _PROBE_SHARE.value,
+    )
+    planned = cells(chosen_pairs(next(iter(tests))), _SEEDS.value)
+    check_folders(settings, study.data)
+    with locked(out, "studying"):
+        study.claim()
+        track = Path(_EXCERPT.value) if _EXCERPT.value else None
+        excerpt.write(study, track, _EXCERPT_SECONDS.value)
+        commit = cli.commit()
+        rates = rounds.chosen_rates(study, planned, earlier_rates(), commit)
+        errors = rounds.train(study, planned, rates, commit)
+        print(rounds.report(study))
+    if errors:
+        raise UserError(f"{len(errors)} cells failed: {'; '.join(errors)}")
+    return 0
+
+
+def check_plots() -> None:
+    """Before hours of training, looks for what draws their results."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        cure = "pip install -c constraints.txt -e '.[plot]'"
+        raise UserError(f"study.py needs more packages: {cure}") from None
+
+
+def chosen_tests() -> dict[str, Path]:
+    """Name and folder of every test set."""
+    tests = {}
+    for text in _TESTS.value:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise UserError(f"--tests: {text!r} is not NAME=FOLDER")
+        if not Path(folder).is_dir():
+            raise UserError(f"--tests: {folder}: no such folder")
+        if name == "excerpt":
+            raise UserError("--tests: excerpt is the name of another set; choose another")
+        tests[name] = Path(folder)
+    return tests
+
+
+def chosen_rates() -> tuple[float, ...]:
+    """Learning rates to choose from."""
+    try:
+        rates = tuple(float(text) for text in _RATES.value)
+    except ValueError:
+        raise UserError(f"--rates: not numbers: {','.join(_RATES.value)}") from None
+    if not rates or min(rates) <= 0:
+        raise UserError("--rates must be positive numbers")
+    return rates
+
+
+def chosen_pairs(test: str) -> list[tuple[str, str]]:
+    """All pairs of the chosen names, or those that were best elsewhere."""
+    from itertools import product
+
+    from sep.architectures import ARCHITECTURES
+    from sep.representations import REPRESENTATIONS
+    from sep.study.plan import names_among
+    from sep.study.results import read_ranking
+
+    representations = names_among(
+        "representation", _REPRESENTATIONS.value or [], REPRESENTATIONS
+    )
+    architectures = names_among("architecture", _ARCHITECTURES.value or [], ARCHITECTURES)
+    pairs = list(product(representations, architectures))
+    if (_FROM.value is None) != (_BEST.value is None):
+        raise UserError("--from and --best go together")
+    if _FROM.value is None:
+        return pairs
+    try:
+        ranked = read_ranking(Path(_FROM.value), test)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"--from={_FROM.value}: holds no study ({error})") from None
+    return [pair for pair in ranked if pair in pairs][: _BEST.value]
+
+
+def earlier_rates() -> dict[str, float]:
+    """Learning rates that the study of --from chose, by architecture."""
+    from sep.study.plan import RATES
+
+    path = Path(_FROM.value or "") / RATES
+    return json.loads(path.read_text()) if _FROM.value and path.exists() else {}

@@ -1,0 +1,54 @@
+"""All that a run is trained on and validated on, read from one folder."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sep.data import folders, rooms, stems
+from sep.data.stems import Stems
+from sep.separator import output_names
+
+
+class Material(NamedTuple):
+    """Stems to train on and to validate on, and rooms (R, L), maybe none."""
+
+    train: Stems
+    valid: Stems
+    rooms_RL: np.ndarray
+
+
+def check_folders(config: dict, folder: Path) -> None:
+    """Looks whether all stems are there, before anything is read or written.
+
+    Raises:
+      UserError: they are not; the message says what is missing.
+    """
+    for split in ("train", "valid"):
+        folders.checked(
+            folder / split,
+            output_names(config["model"]),
+            missing_is_silence=config["data"]["missing_is_silence"],
+        )
+
+
+def read_material(config: dict, folder: Path) -> Material:
+    """Stems of FOLDER/train and FOLDER/valid, decoded once; FOLDER/rooms.
+
+    Raises:
+      UserError: something in there cannot be used.
+    """
+    model, data = config["model"], config["data"]
+    found = (
+        stems.load(
+            folder / split,
+            output_names(model),
+            model["sample_rate"],
+            data["cache"],
+            strict=data["strict"],
+            missing_is_silence=data["missing_is_silence"],
+        )
+        for split in ("train", "valid")
+    )
+    rooms_RL = rooms.load(folder / "rooms", model["sample_rate"], data["room_seconds"])
+    return Material(*found, rooms_RL)

@@ -1,0 +1,1 @@
+"""What is shown of a separation: pages to listen to."""

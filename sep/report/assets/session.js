@@ -1,0 +1,180 @@
+/* A session: one track on the page, from its choice to that of another. It holds the mix,
+   and tells player, view and controls of every change. */
+
+"use strict";
+window.Sep = window.Sep || {};
+
+(function (Sep) {
+  const $ = (id) => document.getElementById(id);
+  const SLOW_CURSOR = matchMedia("(prefers-reduced-motion: reduce)");
+
+  /* Says something in the status line, which screen readers speak. */
+  Sep.say = function (text) {
+    $("status").textContent = text;
+    $("status").classList.remove("error");
+  };
+
+  Sep.sayError = function (error) {
+    Sep.say(`Error: ${error.message}`);
+    $("status").classList.add("error");
+  };
+
+  function explain(error, track) {
+    if (error.name !== "NotSupportedError") return error;
+    return new Error(`this browser plays no sound of ${track.rate} Hz; save it instead`);
+  }
+
+  Sep.Session = class {
+    constructor(track) {
+      this.track = track;
+      const chosen = track.choice.querySelector("input:checked");
+      this.mix = Sep.newMix(track, +chosen.value);
+      this.view = new Sep.View(track, (position) => this.seek(position));
+      this.player = new Sep.Player(
+        track,
+        Sep.gains(track, this.mix),
+        () => this.onPlaying(),
+        (error) => Sep.sayError(explain(error, track)),
+      );
+      this.saving = false;
+      this.connect();
+      this.show(true);
+      $("position").max = track.length / track.rate;
+      $("duration").textContent = Sep.clock(track.length / track.rate, 0);
+      this.view.draw();
+      this.showMix();
+      this.onPlaying();
+    }
+
+    connect() {
+      for (const input of this.track.choice.querySelectorAll("input"))
+        input.onchange = () => this.choose(+input.value);
+      for (const strip of this.track.element.querySelectorAll(".source")) {
+        const source = +strip.dataset.source;
+        const gain = strip.querySelector(".gain");
+        const setGain = (db) => this.set(source, { db });
+        strip.querySelector(".solo").onclick = () => this.toggle(source, "solo");
+        strip.querySelector(".mute").onclick = () => this.toggle(source, "muted");
+        gain.oninput = () => setGain(+gain.value);
+        gain.ondblclick = () => setGain(0);
+      }
+    }
+
+    choose(system) {
+      if (system in this.track.systems) this.change(Sep.chooseSystem(this.mix, system));
+    }
+
+    toggle(source, what) {
+      if (source in this.mix.sources)
+        this.set(source, { [what]: !this.mix.sources[source][what] });
+    }
+
+    set(source, settings) {
+      this.change(Sep.setSource(this.track, this.mix, source, settings));
+    }
+
+    change(mix) {
+      this.mix = mix;
+      this.player.setGains(Sep.gains(this.track, mix));
+      this.showMix();
+    }
+
+    seek(position) {
+      this.player.seek(position);
+      this.showPosition();
+    }
+
+    showMix() {
+      const { element, choice, lines } = this.track;
+      const gains = Sep.gains(this.track, this.mix);
+      choice.querySelectorAll("input")[this.mix.system].checked = true;
+      lines.forEach((line, i) => {
+        line.element.classList.toggle("chosen", line.system === this.mix.system);
+        line.element.classList.toggle("heard", gains[i] > 0);
+      });
+      for (const strip of element.querySelectorAll(".source")) {
+        const { db, muted, solo } = this.mix.sources[strip.dataset.source];
+        strip.querySelector(".solo").setAttribute("aria-pressed", solo);
+        strip.querySelector(".mute").setAttribute("aria-pressed", muted);
+        const gain = strip.querySelector(".gain");
+        gain.value = db;
+        gain.setAttribute("aria-valuetext", Sep.decibels(db));
+        strip.querySelector(".decibels").textContent = Sep.decibels(db);
+      }
+    }
+
+    onPlaying() {
+      const playing = this.player.playing;
+      $("play").classList.toggle("playing", playing);
+      $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
+      this.showPosition();
+      if (playing) this.animate();
+    }
+
+    animate() {
+      cancelAnimationFrame(this.frame);
+      let shown = 0;
+      const step = (now) => {
+        if (!this.player.playing) return;
+        if (now - shown > (SLOW_CURSOR.matches ? 250 : 0)) {
+          shown = now;
+          this.showPosition();
+        }
+        this.frame = requestAnimationFrame(step);
+      };
+      this.frame = requestAnimationFrame(step);
+    }
+
+    showPosition() {
+      const seconds = this.player.heard / this.track.rate;
+      this.view.show(this.player.heard);
+      $("now").textContent = Sep.clock(seconds, 1);
+      $("position").value = seconds;
+      const text = `${Sep.clock(seconds, 0)} of ${$("duration").textContent}`;
+      if ($("position").getAttribute("aria-valuetext") !== text)
+        $("position").setAttribute("aria-valuetext", text);
+    }
+
+    /* Saves the remix, or gives it up if it is being made. */
+    async save() {
+      if (this.saving) {
+        this.saving = false;
+        return;
+      }
+      const gains = Sep.gains(this.track, this.mix);
+      if (!gains.some((gain) => gain > 0))
+        return Sep.say("Nothing to save: all is silent.");
+      this.saving = true;
+      $("save").textContent = "Cancel";
+      Sep.say("Saving the remix …");
+      try {
+        const made = await Sep.remix(this.track, gains, (share) => {
+          if (this.saving) $("save").textContent = `Cancel (${Math.round(100 * share)} %)`;
+          return this.saving;
+        });
+        if (made) Sep.save(made.blob, `${this.track.title} remix`);
+        const lowered =
+          made && made.lowered
+            ? `, ${made.lowered.toFixed(1)} dB lower so that it does not clip`
+            : "";
+        Sep.say(made ? `Remix saved${lowered}.` : "Remix given up.");
+      } catch (error) {
+        Sep.sayError(error);
+      }
+      this.saving = false;
+      $("save").textContent = "Save remix";
+      return undefined;
+    }
+
+    close() {
+      this.saving = false;
+      this.player.close();
+      this.show(false);
+    }
+
+    show(shown) {
+      this.track.element.hidden = !shown;
+      this.track.choice.hidden = !shown;
+    }
+  };
+})(window.Sep);

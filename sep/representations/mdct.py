@@ -1,0 +1,50 @@
+"""The modified discrete cosine transform: as many numbers as samples."""
+
+from jax import Array
+
+from sep import transforms
+from sep.representations.masking import SILENCE, Masking, from_even_share
+
+
+class Mdct(Masking):
+    """Compressed coefficients, X |X|^(c-1), in, a real mask of any sign out; K = 1.
+
+    Frames of 2 F samples that overlap by half have F coefficients each: critically
+    sampled, real, and exact by cancellation of time-domain aliasing (Princen & Bradley
+    1986; Princen, Johnson & Bradley 1987), as audio codecs use it. Inverts exactly,
+    wherever the mixture's coefficient is not zero. But coefficients of a steady tone
+    change with its phase from frame to frame, and the mask has to follow.
+
+    Attributes:
+      frame_length: samples (2 F), a multiple of 4; the hop is half of it.
+      max_frequency: Hz; the network sees bins up to here. 0 means every bin.
+      compression: c, exponent on magnitudes; signs stay.
+    """
+
+    frame_length: int
+    max_frequency: float
+    compression: float
+
+    outputs = 1
+
+    @property
+    def num_bins(self) -> int:
+        bins = self.frame_length // 2
+        if not self.max_frequency:
+            return bins
+        wanted = round(self.max_frequency / self.sample_rate * self.frame_length)
+        return min(bins, max(wanted, 1))
+
+    def transform(self, mixture_BCT: Array) -> Array:
+        return transforms.mdct(mixture_BCT, window=transforms.sine(self.frame_length))
+
+    def inverse(self, coefficients_BSCNF: Array, length: int) -> Array:
+        window = transforms.sine(self.frame_length)
+        return transforms.imdct(coefficients_BSCNF, window=window, length=length)
+
+    def features(self, coefficients_BCNF: Array) -> Array:
+        scale = (coefficients_BCNF**2 + SILENCE) ** ((self.compression - 1) / 2)
+        return (coefficients_BCNF * scale)[..., None]
+
+    def mask(self, estimates_BNFSK: Array) -> Array:
+        return from_even_share(estimates_BNFSK)

@@ -1,0 +1,138 @@
+"""One cell of a study from its data to its scores, in a process of its own."""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import jax
+
+from sep import audio, cost, systems, tracks
+from sep.checkpoints import load_model
+from sep.checks import check
+from sep.data.material import read_material
+from sep.errors import UserError
+from sep.evaluation import Row, evaluate
+from sep.files import locked, replacing
+from sep.fitting import fit
+from sep.inference import Separation
+from sep.logs import lines_until
+from sep.progress import METRICS
+from sep.report.tables import write_csv
+from sep.separator import RESIDUAL, output_names
+from sep.study.plan import EXCERPT, RESULT, SCORES, Budget, Job
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
+
+
+class Stopped(Exception):
+    """The process was asked to leave; what is done is saved."""
+
+
+def run(job: Job, commit: str) -> dict:
+    """Trains, measures and scores a cell, or goes on with it; returns its result.
+
+    Raises:
+      Stopped: SIGTERM came. The same job goes on from there.
+      UserError: the config, the data or a test set cannot be used, or training fails.
+    """
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    with locked(job.folder, "training"):
+        check(job.config)
+        material = read_material(job.config, job.data)
+        step_flop = cost.of_step(job.config, material.rooms_RL)
+        config = with_steps(job.config, job.budget, step_flop, job.validations)
+        model = fit(
+            *(config, *material, job.folder),
+            metadata={"commit": commit},
+            stopped=lambda: bool(stop),
+        )
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on it loses nothing
+        if stop:
+            raise Stopped
+        result = measured(config, step_flop, model)
+        if job.tests:
+            write_csv(job.folder / SCORES, scored(job, config, model), Row._fields)
+            result["times_real_time"] = speed(model, job.tests[EXCERPT])
+        result["peak_memory_mb"] = peak_memory_mb()
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # done with
+        with replacing(job.folder / RESULT) as part:
+            part.write_text(json.dumps(result, indent=2))
+    return result
+
+
+def with_steps(config: dict, budget: Budget, step_flop: float, validations: int) -> dict:
+    """The config with the steps that the budget buys, and when to validate."""
+    steps = budget.steps or max(1, round(budget.tflop * 1e12 / step_flop))
+    train = {"steps": steps, "eval_every": -(-steps // validations)}
+    return config | {"train": config["train"] | train}
+
+
+def measured(config: dict, step_flop: float, release: Path) -> dict:
+    """What the cell is, and what its training took."""
+    model, train, data = config["model"], config["train"], config["data"]
+    log = lines_until(release.with_name(METRICS), train["steps"])
+    params = load_model(str(release)).params
+    return {
+        "representation": model["representation"],
+        "architecture": model["architecture"],
+        "seed": config["seed"],
+        "learning_rate": train["learning_rate"],
+        "parameters": sum(x.size for x in jax.tree.leaves(params)),
+        "gflop_a_second": cost.of_second(config) / 1e9,
+        "steps": train["steps"],
+        "training_tflop": train["steps"] * step_flop / 1e12,
+        "audio_hours": train["steps"] * data["batch_size"] * data["crop_seconds"] / 3600,
+        "training_seconds": sum(line["seconds"] for line in log),
+        "curve": [  # training TFLOP, validation SI-SDR
+            [line["step"] * step_flop / 1e12, line["valid_si_sdr"]]
+            for line in log
+            if line.get("valid_si_sdr") is not None
+        ],
+    }
+
+
+def scored(job: Job, config: dict, release: Path) -> list[Row]:
+    """Scores of all tracks; the excerpt's estimates are kept to be heard.
+
+    Raises:
+      UserError: a track cannot be scored. Test sets with a fault compare nothing.
+    """
+    sources = [name for name in output_names(config["model"]) if name != RESIDUAL]
+    places = [
+        place
+        for test, folder in job.tests.items()
+        for place in tracks.places(test, folder, sources)
+    ]
+    heard = [place for place in places if place.test == EXCERPT]
+    system = systems.of_model(job.title, str(release), sources)
+    rows, errors = evaluate(places, [system], job.folder, heard)
+    if errors:
+        raise UserError("; ".join(errors))
+    return rows
+
+
+def speed(release: Path, folder: Path) -> float:
+    """Seconds of the excerpt that are separated in a second, compiling aside."""
+    separation = Separation(load_model(str(release)))
+    (track,) = tracks.folders(folder)
+    wave_CT, rate = audio.read(tracks.file_of(track / tracks.MIXTURE))
+    for _ in range(2):  # the first one compiles
+        began = time.perf_counter()
+        separation(wave_CT.T, rate)
+        took = time.perf_counter() - began
+    return wave_CT.shape[1] / rate / took
+
+
+def peak_memory_mb() -> float:
+    """Of this process so far; NaN where the system does not say."""
+    if resource is None:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kB elsewhere

@@ -1,0 +1,166 @@
+"""What a study consists of: cells, the probes before them, and where they lie.
+
+OUT/study.json             what the study is; a folder keeps to one
+OUT/excerpt/{track}/       what all cells are heard with, a test set of one track
+OUT/probes/{arch}-{rate}/  short runs that choose each architecture's learning rate
+OUT/rates.json             what they chose
+OUT/cells/{representation}-{arch}-{seed}/
+                           metrics.jsonl, model.safetensors, scores.csv, sounds/, and at
+                           its end result.json
+OUT/results.csv, ...       the report
+"""
+
+import copy
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sep.errors import UserError
+from sep.files import replacing
+
+RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
+RATES = "rates.json"  # in OUT: learning rates by architecture
+SCORES = "scores.csv"  # in a cell's folder: of every track
+RESULT = "result.json"  # in a cell's folder, written last: it is finished
+EXCERPT = "excerpt"  # in OUT, and the name of that test set
+CURVE = 10  # validations of a cell
+
+
+class Cell(NamedTuple):
+    """One network to train."""
+
+    representation: str
+    architecture: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.representation}-{self.architecture}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.architecture} on {self.representation}"
+
+
+class Budget(NamedTuple):
+    """How long a cell trains: so many steps, or as many as so much work buys."""
+
+    steps: int | None
+    tflop: float | None
+
+    def share(self, share: float) -> "Budget":
+        """A part of it."""
+        if self.steps:
+            return Budget(max(1, round(share * self.steps)), None)
+        return Budget(None, share * self.tflop)
+
+
+class Job(NamedTuple):
+    """All that the process of a cell has to know."""
+
+    title: str
+    folder: Path
+    config: dict  # without the steps
+    budget: Budget
+    validations: int
+    data: Path
+    tests: dict[str, Path]  # none: it is not scored
+
+    @property
+    def result(self) -> dict | None:
+        """What came of it, if it is finished."""
+        path = self.folder / RESULT
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+class Study(NamedTuple):
+    """The frame that all cells of a study share."""
+
+    out: Path
+    config: dict
+    budget: Budget
+    data: Path
+    tests: dict[str, Path]
+    rates: tuple[float, ...]  # learning rates to choose from
+    probe_share: float  # of a cell's budget, that each probe gets
+
+    @property
+    def excerpt(self) -> Path:
+        """The folder of the excerpt's one track."""
+        return self.out / EXCERPT
+
+    def place(self, cell: Cell) -> Path:
+        """The folder of a cell."""
+        return self.out / "cells" / cell.name
+
+    def job(self, cell: Cell, rate: float) -> Job:
+        """A cell, to be trained with a learning rate."""
+        config = chosen(self.config, cell, rate)
+        tests = self.tests | {EXCERPT: self.excerpt}
+        place = self.place(cell)
+        return Job(cell.title, place, config, self.budget, CURVE, self.data, tests)
+
+    def probe(self, cell: Cell, rate: float) -> Job:
+        """A short run of it that shows what the rate is worth."""
+        place = self.out / "probes" / f"{cell.architecture}-{rate:g}"
+        config = chosen(self.config, cell, rate)
+        budget = self.budget.share(self.probe_share)
+        return Job(cell.title, place, config, budget, 1, self.data, {})
+
+    def finished(self) -> dict[Cell, dict]:
+        """Results of all cells that are done."""
+        paths = sorted((self.out / "cells").glob(f"*/{RESULT}"))
+        results = [json.loads(path.read_text()) for path in paths]
+        return {Cell(*(r[name] for name in Cell._fields)): r for r in results}
+
+    def claim(self) -> None:
+        """Writes OUT/study.json; refuses a folder of another study.
+
+        Cells may come and go between calls; what all cells share may not.
+
+        Raises:
+          UserError: something differs.
+        """
+        path = self.out / "study.json"
+        fields = self._asdict()
+        fields.pop("out")
+        now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
+        if path.exists():
+            before = json.loads(path.read_text())
+            if changed := [name for name in now if now[name] != before.get(name)]:
+                raise UserError(
+                    f"{self.out}: holds a study with another {' and '.join(changed)}; "
+                    "use its flags or another --out"
+                )
+        with replacing(path) as part:
+            part.write_text(json.dumps(now, indent=2))
+
+
+def chosen(config: dict, cell: Cell, rate: float) -> dict:
+    """The config of a cell."""
+    config = copy.deepcopy(config)
+    config["seed"] = cell.seed
+    config["model"]["representation"] = cell.representation
+    config["model"]["architecture"] = cell.architecture
+    config["train"]["learning_rate"] = rate
+    return config
+
+
+def cells(pairs: Iterable[tuple[str, str]], seeds: int) -> list[Cell]:
+    """Of every pair one for each seed; all of a seed before any of the next."""
+    return [Cell(*pair, seed) for seed, pair in itertools.product(range(seeds), pairs)]
+
+
+def names_among(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """The names, or all that are known if there are none.
+
+    Raises:
+      UserError: one is unknown; the message lists those that are not.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+    return list(dict.fromkeys(names)) or known

@@ -1,0 +1,107 @@
+"""Pictures of a study: who is good, at what cost, and how they learned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot
+
+from sep.files import replacing
+from sep.study.results import by_pair, mean, score
+
+_MARKERS = "osD^vP*X"
+
+
+def heat_map(path: Path, rows: list[dict], tests: Sequence[str]) -> None:
+    """SI-SDR of every pair, a picture for each test side by side."""
+    representations = list(dict.fromkeys(row["representation"] for row in rows))
+    architectures = list(dict.fromkeys(row["architecture"] for row in rows))
+    groups = by_pair(rows)
+    size = (1.5 + len(tests) * (1 + 0.8 * len(architectures)), 1.5 + len(representations))
+    figure, axes = pyplot.subplots(
+        1, len(tests), figsize=size, layout="constrained", squeeze=False
+    )
+    for axis, test in zip(axes[0], tests, strict=True):
+        scores = np.array(
+            [
+                [score(groups.get((r, a), []), test) for a in architectures]
+                for r in representations
+            ]
+        )
+        picture = axis.imshow(scores, cmap="viridis")
+        middle = (np.nanmin(scores) + np.nanmax(scores)) / 2
+        for (i, j), value in np.ndenumerate(scores):
+            if np.isfinite(value):
+                colour = "black" if value > middle else "white"
+                axis.text(j, i, f"{value:.1f}", ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(architectures)), architectures, rotation=45, ha="right")
+        axis.set_yticks(range(len(representations)), representations)
+        axis.set_title(f"test {test}: SI-SDR (dB)")
+        figure.colorbar(picture, ax=axis, shrink=0.8)
+    _save(figure, path)
+
+
+def quality_against_cost(path: Path, rows: list[dict], test: str) -> None:
+    """SI-SDR over operations a second: colours are architectures, marks representations."""
+    figure, axis = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    representations = list(dict.fromkeys(row["representation"] for row in rows))
+    architectures = list(dict.fromkeys(row["architecture"] for row in rows))
+    for (representation, architecture), group in by_pair(rows).items():
+        axis.scatter(
+            mean(row["gflop_a_second"] for row in group),
+            score(group, test),
+            color=f"C{architectures.index(architecture)}",
+            marker=_MARKERS[representations.index(representation) % len(_MARKERS)],
+        )
+    for i, name in enumerate(architectures):
+        axis.scatter([], [], color=f"C{i}", marker="s", label=name)
+    for i, name in enumerate(representations):
+        axis.scatter([], [], color="grey", marker=_MARKERS[i % len(_MARKERS)], label=name)
+    axis.set_xscale("log")
+    axis.set_xlabel("GFLOP to separate a second of one channel")
+    axis.set_ylabel(f"SI-SDR on test {test} (dB)")
+    axis.grid(alpha=0.3)
+    axis.legend(bbox_to_anchor=(1.01, 1), loc="upper left")
+    _save(figure, path)
+
+
+def learning_curves(path: Path, results: list[dict]) -> None:
+    """Validation SI-SDR over training work, a picture for each architecture."""
+    architectures = list(dict.fromkeys(result["architecture"] for result in results))
+    representations = list(dict.fromkeys(result["representation"] for result in results))
+    columns = min(3, len(architectures))
+    rows = -(-len(architectures) // columns)
+    figure, axes = pyplot.subplots(
+        *(rows, columns),
+        figsize=(4.5 * columns, 3.2 * rows),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    for axis in axes.flat[len(architectures) :]:
+        axis.set_axis_off()
+    for axis, architecture in zip(axes.flat, architectures, strict=False):
+        labelled = set()
+        for result in results:
+            if result["architecture"] == architecture and result["curve"]:
+                name = result["representation"]
+                colour = f"C{representations.index(name)}"
+                label = None if name in labelled else name
+                axis.plot(*np.array(result["curve"]).T, color=colour, label=label)
+                labelled.add(name)
+        axis.set_title(architecture)
+        axis.set_xlabel("training TFLOP")
+        axis.set_ylabel("validation SI-SDR (dB)")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="small")
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,156 @@
+"""Results of finished cells, as rows, as a Markdown table, and as a page to listen to."""
+
+import csv
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sep.evaluation import Row, heard
+from sep.report.statistics import ALL, summaries
+from sep.report.tables import LABELS, read_csv, write_csv
+from sep.study.plan import EXCERPT, RESULTS, SCORES, Cell, Study
+from sep.tracks import places
+
+# Of each finished cell, beside its scores; units are in the names.
+FACTS = (
+    *("representation", "architecture", "seed", "learning_rate", "parameters"),
+    *("gflop_a_second", "steps", "training_tflop", "audio_hours", "training_seconds"),
+    *("times_real_time", "peak_memory_mb"),
+)
+SHOWN = ("si_sdr", "si_sdri", "sir")  # scores in the table; the CSV has all
+
+
+def scores_of(study: Study, cell: Cell) -> list[Row]:
+    """What the cell scored on every track."""
+    return read_csv(study.place(cell) / SCORES)
+
+
+def rows_of(study: Study, done: Mapping[Cell, dict]) -> list[dict]:
+    """A row for each cell, test and source (and all): facts, and scores over tracks."""
+    rows = []
+    for cell, result in done.items():
+        facts = {name: result.get(name, math.nan) for name in FACTS}
+        found = {}
+        for summary in summaries(scores_of(study, cell)):
+            if summary.test != EXCERPT:
+                key = summary.test, summary.source
+                found.setdefault(key, {})[summary.metric] = summary.value
+        rows += [
+            facts | {"test": test, "source": source} | scores
+            for (test, source), scores in found.items()
+        ]
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """results.csv."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, [[row.get(name) for name in columns] for row in rows], columns)
+
+
+def read_ranking(out: Path, test: str) -> list[tuple[str, str]]:
+    """The pairs of another study, the highest mean SI-SDR on a test set first.
+
+    Raises:
+      ValueError, OSError: it has no such results.
+    """
+    with (out / RESULTS).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["si_sdr"] = float(row["si_sdr"] or math.nan)
+    groups = by_pair(row for row in rows if row["test"] == test)
+    if not groups:
+        raise ValueError(f"it has no scores of test {test}")
+    return sorted(groups, key=lambda pair: score(groups[pair], test), reverse=True)
+
+
+def by_pair(rows: Iterable[dict]) -> dict[tuple[str, str], list[dict]]:
+    """Rows of each pair: its tests, sources and seeds."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        found.setdefault((row["representation"], row["architecture"]), []).append(row)
+    return found
+
+
+def score(rows: Iterable[dict], test: str, name: str = "si_sdr") -> float:
+    """The mean of a score of all sources over seeds."""
+    return mean(
+        row[name]
+        for row in rows
+        if (row["test"], row["source"]) == (test, ALL) and name in row
+    )
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(numbers) if numbers else math.nan
+
+
+def table(rows: list[dict], tests: Sequence[str]) -> str:
+    """Markdown: a line for each pair, the best on the first test first."""
+    columns: list[tuple[str, Callable[[list[dict]], str]]] = [
+        ("representation", lambda rows: rows[0]["representation"]),
+        ("architecture", lambda rows: rows[0]["architecture"]),
+        ("parameters, M", _of("parameters", 1e-6, ".2f")),
+        ("GFLOP a second", _of("gflop_a_second", 1, ".2f")),
+        ("learning rate", _of("learning_rate", 1, "g")),
+        ("steps", _of("steps", 1, ".0f")),
+        ("audio, hours", _of("audio_hours", 1, ".1f")),
+        ("training, min", _of("training_seconds", 1 / 60, ".1f")),
+        ("x real time", _of("times_real_time", 1, ".0f")),
+        ("memory, MB", _of("peak_memory_mb", 1, ".0f")),
+        *(
+            (f"{test}: {LABELS[name]}", _score_of(test, name))
+            for test in tests
+            for name in SHOWN
+        ),
+    ]
+    ordered = sorted(
+        by_pair(rows).values(), key=lambda rows: score(rows, tests[0]), reverse=True
+    )
+    lines = [[title for title, _ in columns], ["---"] * len(columns)]
+    lines += [[text(rows) for _, text in columns] for rows in ordered]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _of(name: str, factor: float, form: str) -> Callable[[list[dict]], str]:
+    return lambda rows: format(factor * mean(row[name] for row in rows), form)
+
+
+def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
+    """The mean, and between which means of a seed it lies, if there are several."""
+
+    def text(rows: list[dict]) -> str:
+        seeds = dict.fromkeys(row["seed"] for row in rows)
+        means = [score([r for r in rows if r["seed"] == s], test, name) for s in seeds]
+        among = f" ({min(means):.2f} to {max(means):.2f})" if len(means) > 1 else ""
+        return f"{score(rows, test, name):.2f}{among}"
+
+    return text
+
+
+def write_listening_page(study: Study, done: Mapping[Cell, dict]) -> Path:
+    """The excerpt, as every cell of the first seed separates it, the best first."""
+    from sep.report.page import Line, Track, write_page
+
+    first = {cell: scores_of(study, cell) for cell in done if cell.seed == 0}
+    sources = list(dict.fromkeys(row.source for rows in first.values() for row in rows))
+    kept = places(EXCERPT, study.excerpt, sources)
+    titles, lines = [], {}
+    for cell in sorted(first, key=lambda cell: _heard_score(first[cell]), reverse=True):
+        found = heard(kept, [cell.title], first[cell], study.place(cell))
+        for title, new in found:
+            titles.append(title)
+            lines |= {line[:2]: line for line in new}  # mixture and references once
+    shown = [
+        Line(source, system, path, {LABELS[name]: value for name, value in scores.items()})
+        for source, system, path, scores in lines.values()
+    ]
+    note = "One excerpt, as each pair separates it. Scores are in dB, of the excerpt alone."
+    return write_page(study.out / "page", "Sep: the study", [Track(titles[0], shown)], note)
+
+
+def _heard_score(rows: list[Row]) -> float:
+    return mean(row.value for row in rows if row[0] == EXCERPT and row.metric == "si_sdr")

@@ -1,0 +1,230 @@
+"""The study: planned, interrupted, gone on with, and reported, with real processes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sep import audio
+from sep.errors import UserError
+from sep.processes import alone
+from sep.report.statistics import ALL
+from sep.study.cell import with_steps
+from sep.study.plan import Budget, Cell, Study, cells, names_among
+from sep.study.results import mean, read_ranking, score, table, write_rows
+
+ROOT = Path(__file__).parent.parent
+RATE = 8000
+TINY = [
+    "--representations=waveform,mdct",
+    "--architectures=fnn",
+    "--config.model.sample_rate=8000",
+    "--config.model.waveform.frame_length=128",
+    "--config.model.waveform.hop_length=64",
+    "--config.model.mdct.frame_length=128",
+    "--config.model.fnn.width=16",
+    "--config.data.crop_seconds=0.5",
+    "--config.data.batch_size=2",
+    "--config.data.equaliser_db=0",
+    "--config.data.band_limit=0",
+    "--config.train.eval_crops=2",
+    "--config.train.eval_seconds=0.5",
+    "--config.separation.chunk_seconds=1",
+    "--config.data.cache=cache",
+]
+COMMAND = ["--data=data", "--tests=A=test", "--out=out", "--excerpt_seconds=1.5", *TINY]
+
+
+def row(representation, architecture, value, *, seed=0, test="A", source=ALL):
+    facts = dict.fromkeys(("parameters", "gflop_a_second", "steps", "audio_hours"), 1.0)
+    facts |= dict.fromkeys(("training_seconds", "times_real_time", "peak_memory_mb"), 60.0)
+    names = {"representation": representation, "architecture": architecture, "seed": seed}
+    scores = {"si_sdr": value, "si_sdri": value + 1, "sir": value + 2}
+    where = {"learning_rate": 1e-3, "test": test, "source": source}
+    return names | facts | where | scores
+
+
+def test_cells_are_pairs_times_seeds():
+    found = cells([("mel", "fnn"), ("mdct", "lstm")], 2)
+    assert found[:2] == [Cell("mel", "fnn", 0), Cell("mdct", "lstm", 0)]
+    assert [cell.seed for cell in found] == [0, 0, 1, 1]
+    assert len({cell.name for cell in found}) == 4
+    assert names_among("representation", [], ["a", "b"]) == ["a", "b"]
+    with pytest.raises(UserError, match="unknown representation 'c'; known: a, b"):
+        names_among("representation", ["c"], ["b", "a"])
+
+
+def test_budgets_buy_steps():
+    config = {"train": {"steps": 1, "eval_every": 1, "learning_rate": 0.1}}
+    bought = with_steps(config, Budget(None, 2.0), 1e9, 10)["train"]
+    assert bought == {"steps": 2000, "eval_every": 200, "learning_rate": 0.1}
+    assert with_steps(config, Budget(7, None), 1e9, 10)["train"]["eval_every"] == 1
+    assert Budget(None, 2.0).share(0.1) == Budget(None, pytest.approx(0.2))
+    assert Budget(30, None).share(0.1) == Budget(3, None)
+
+
+def test_a_folder_keeps_to_one_study(tmp_path):
+    study = Study(
+        tmp_path, {"seed": 0}, Budget(5, None), tmp_path, {"A": tmp_path}, (1e-3,), 0.1
+    )
+    study.claim()
+    study.claim()
+    with pytest.raises(UserError, match="a study with another budget and rates"):
+        study._replace(budget=Budget(6, None), rates=(1e-2,)).claim()
+
+
+def test_tables_and_rankings_are_of_all_sources_and_seeds(tmp_path):
+    rows = [
+        row("mel", "fnn", 1.0),
+        row("mel", "fnn", 3.0, seed=1),
+        row("mel", "fnn", 50.0, source="piano"),
+        row("mdct", "lstm", 4.0),
+        row("mdct", "lstm", 0.0, test="B"),
+    ]
+    assert score(rows[:3], "A") == 2.0
+    text = table(rows, ["A", "B"])
+    first, second = text.splitlines()[2:]
+    assert first.startswith("| mdct | lstm |") and first.endswith("| 0.00 | 1.00 | 2.00 |")
+    assert "2.00 (1.00 to 3.00)" in second
+    write_rows(tmp_path / "results.csv", rows)
+    assert read_ranking(tmp_path, "A") == [("mdct", "lstm"), ("mel", "fnn")]
+    with pytest.raises(ValueError, match="no scores of test C"):
+        read_ranking(tmp_path, "C")
+    assert np.isnan(mean([])) and mean([1.0, float("nan"), 3.0]) == 2.0
+
+
+def test_plots_are_drawn_with_gaps_in_the_grid(tmp_path):
+    plots = pytest.importorskip("sep.study.plots")
+    rows = [row("mel", "fnn", 1.0), row("mdct", "lstm", 4.0)]
+    curve = {"representation": "mel", "architecture": "fnn", "curve": [[0.1, 1], [0.2, 2]]}
+    plots.heat_map(tmp_path / "a.png", rows, ["A"])
+    plots.quality_against_cost(tmp_path / "b.png", rows, "A")
+    plots.learning_curves(tmp_path / "c.png", [curve])
+    for name in "abc":
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def answer(number):
+    if number < 0:
+        raise UserError("negative")
+    if number == 0:
+        os._exit(9)
+    return number + 1, os.getpid()
+
+
+def test_a_process_of_its_own_answers_raises_or_dies():
+    result, pid = alone(answer, 1)
+    assert result == 2 and pid != os.getpid()
+    with pytest.raises(UserError, match="^negative$"):
+        alone(answer, -1)
+    with pytest.raises(UserError, match="died with status 9"):
+        alone(answer, 0)
+
+
+@pytest.fixture(scope="module")
+def place(duet, tmp_path_factory):
+    """A folder with data and a test set, from which `start` starts study.py."""
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("mixture", "piano", "violin"):
+        wave_CT = audio.resample([duet[name][:1]], 44100, RATE)
+        wave_CT = np.concatenate(list(wave_CT), -1)
+        audio.write(
+            folder / "test/song" / f"{name}.wav", wave_CT[:, 10 * RATE : 12 * RATE], RATE
+        )
+        if name != "mixture":
+            for split, part_CT in (
+                ("train", wave_CT[:, : 8 * RATE]),
+                ("valid", wave_CT[:, 12 * RATE :]),
+            ):
+                audio.write(folder / "data" / split / name / "a.wav", part_CT, RATE)
+    variables = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
+        "JAX_PLATFORMS": "cpu",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+
+    def start(*args):
+        return subprocess.Popen(
+            [sys.executable, ROOT / "study.py", *COMMAND, *args],
+            cwd=folder, env=os.environ | variables, encoding="utf-8",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return folder, start
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_after_kills_and_reports(place):
+    folder, start = place
+    options = ["--tflop=0.02", "--rates=1e-3,1e-2"]
+    first = folder / "out/cells/waveform-fnn-0"
+    for until in (first / "metrics.jsonl", first / "result.json"):
+        process = start(*options)
+        while not (until.exists() and until.stat().st_size):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    before = (first / "result.json").stat().st_mtime_ns
+    process = start(*options)
+    output, messages = process.communicate(timeout=600)
+    assert process.returncode == 0, messages
+    assert (first / "result.json").stat().st_mtime_ns == before  # it was not repeated
+    assert "cell 1 of 2" not in output and "cell 2 of 2: fnn on mdct" in output
+    out = folder / "out"
+    assert json.loads((out / "rates.json").read_text()).keys() == {"fnn"}
+    assert len(list((out / "probes").glob("fnn-*/result.json"))) == 2
+    with (out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(r["representation"], r["source"]) for r in rows} == {
+        (name, source)
+        for name in ("waveform", "mdct")
+        for source in ("piano", "violin", ALL)
+    }
+    assert all(r["test"] == "A" for r in rows)
+    for name in ("si_sdr", "sir", "times_real_time", "peak_memory_mb", "gflop_a_second"):
+        assert all(np.isfinite(float(r[name])) for r in rows)
+    # Equal work, whatever a step costs.
+    work = [float(r["training_tflop"]) for r in rows]
+    np.testing.assert_allclose(work, 0.02, rtol=0.01)
+    for r in rows:
+        steps, hours = float(r["steps"]), float(r["audio_hours"])
+        assert hours == pytest.approx(steps * 2 * 0.5 / 3600)
+    assert (out / "results.md").read_text().count("\n") == 4
+    for name in ("heat_map.png", "quality_against_cost.png", "curves.png"):
+        assert (out / name).stat().st_size > 1000
+    page = (out / "page/index.html").read_text()
+    assert "fnn on waveform" in page and "fnn on mdct" in page and "reference" in page
+    # The best pair goes on elsewhere, with the learning rate that was found.
+    more = ["--out=more", "--from=out", "--best=1", "--steps=3", "--rates=1e-3,1e-2"]
+    process = start(*more)
+    output, messages = process.communicate(timeout=600)
+    assert process.returncode == 0, messages
+    assert "cell 1 of 1" in output and "probe" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--tflop or --steps"),
+        (["--steps=2", "--tflop=1"], "--tflop or --steps"),
+        (["--steps=2", "--representations=cepstrum"], "unknown representation 'cepstrum'"),
+        (["--steps=2", "--tests=A=nowhere"], "nowhere: no such folder"),
+        (["--steps=2", "--rates=fast"], "--rates: not numbers: fast"),
+        (["--steps=2", "--from=elsewhere", "--best=2"], "--from=elsewhere: holds no study"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(place, options, message):
+    _, start = place
+    process = start("--out=wrong", *options)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert message in messages and "Traceback" not in messages
