@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import flax
 import jax
 import numpy as np
 
@@ -36,9 +37,7 @@ def load(
 
 
 class Separation:
-    """A model made ready: compiled at its first recording, used for all that follow.
-
-    Threads may share it.
+    """A model made ready: compiled once, for all recordings. Threads may share it.
 
     Attributes:
       names: of the S stems, in order.
@@ -52,16 +51,14 @@ class Separation:
             self.names = output_names(model.config["model"])
             self._plan = Plan.from_config(model.config, overlap, shifts)
             separator = build(model.config["model"])
-            mixture_BCT = jax.ShapeDtypeStruct((1, 1, self._plan.chunk), np.float32)
-            wanted = jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)[
-                "params"
-            ]
+            variables = jax.device_put({"params": model.params})
+            shape = self._plan.batch, 1, self._plan.chunk
+            mixture_BCT = jax.ShapeDtypeStruct(shape, np.float32)
+            apply = jax.jit(separator.apply).lower(variables, mixture_BCT).compile()
         except (KeyError, TypeError) as error:
             raise UserError(f"this model is of another version of Sep ({error})") from None
-        if jax.tree.map(np.shape, wanted) != jax.tree.map(np.shape, model.params):
-            raise UserError("this model's parameters do not fit its config")
-        apply = jax.jit(separator.apply)
-        variables = jax.device_put({"params": model.params})
+        except flax.errors.FlaxError:
+            raise UserError("this model's parameters do not fit its config") from None
         self._apply = lambda mixture_BCT: apply(variables, mixture_BCT)
 
     def __call__(self, wave: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:

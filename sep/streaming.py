@@ -125,10 +125,12 @@ def separate_chunks(
 ) -> Iterator[np.ndarray]:
     """Blocks (C, T) in, blocks (S, C, T) out: same total length.
 
-    Chunks overlap and fade linearly into each other: the weights sum to one.
+    Chunks overlap and fade into each other: the weights sum to one. The first and last
+    quarter of an overlap is left to the other chunk, for near its ends a network guesses.
     """
     hop = plan.chunk - plan.overlap
-    fade_in = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
+    place = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
+    fade_in = (2 * place - 0.5).clip(0, 1)
     tail = None
     chunks = windows(blocks_CT, plan.chunk, hop)
     for chunk_SCT, (chunk_CT, last) in _separated(apply, chunks, plan):

@@ -101,7 +101,7 @@ def test_networks_hear_recordings_at_the_reference_level():
     assert REFERENCE_RMS / 1.6 < rms < REFERENCE_RMS * 1.6
 
 
-def test_chunks_fade_linearly_into_each_other():
+def test_chunks_fade_into_each_other_in_the_middle_of_their_overlap():
     counter = iter(range(100))
 
     def apply(mixture_BCT):
@@ -109,9 +109,10 @@ def test_chunks_fade_linearly_into_each_other():
 
     plan = PLAN._replace(batch=1)
     found = list(separate_chunks(apply, [np.ones((1, 1300), np.float32)], plan))
-    ramp = (np.arange(100) + 0.5) / 100
+    ramp = np.concatenate([np.zeros(25), (np.arange(50) + 0.5) / 50, np.ones(25)])
     steady = np.ones(300)
-    expected = [0 * steady, 0 * ramp, ramp, steady, 1 + ramp, 2 * steady, 2 * ramp / ramp]
+    ends = 0 * ramp, 2 + 0 * ramp
+    expected = [0 * steady, ends[0], ramp, steady, 1 + ramp, 2 * steady, ends[1]]
     np.testing.assert_allclose(
         np.concatenate(found, -1)[0, 0], np.concatenate(expected), atol=1e-6
     )
