@@ -1,5 +1,7 @@
 """Bands of bins that listen along time and to each other."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -8,6 +10,7 @@ from jax.nn.initializers import lecun_normal, zeros
 from sep.architectures.attention import Attention
 from sep.architectures.memory import kept
 from sep.architectures.mingru import MinGru
+from sep.architectures.output import faint
 from sep.architectures.recurrence import bilstm, init_bilstm
 from sep.errors import UserError
 
@@ -92,7 +95,8 @@ class Bandsplit(nn.Module):
         for index, (count, size) in enumerate(groups):
             group = padded_MFK[:, begin : begin + count * size]
             group_JMK = group.reshape(rows, count, size * numbers).swapaxes(0, 1)
-            parts.append(self.each(f"split_{index}", group_JMK, self.width))
+            init = lecun_normal(batch_axis=0)
+            parts.append(self.each(f"split_{index}", group_JMK, self.width, init))
             begin += count * size
         return jnp.concatenate(parts)
 
@@ -101,17 +105,16 @@ class Bandsplit(nn.Module):
         rows, parts, begin = heard_JMD.shape[1], [], 0
         for index, (count, size) in enumerate(groups):
             group_JMD = heard_JMD[begin : begin + count]
-            group_JMK = self.each(f"join_{index}", group_JMD, size * numbers)
+            init = faint(batch_axis=(0,))
+            group_JMK = self.each(f"join_{index}", group_JMD, size * numbers, init)
             parts.append(group_JMK.swapaxes(0, 1).reshape(rows, count * size, numbers))
             begin += count
         return jnp.concatenate(parts, 1)
 
-    def each(self, name: str, heard_JMK: Array, width: int) -> Array:
+    def each(self, name: str, heard_JMK: Array, width: int, init: Callable) -> Array:
         """A dense layer of its own for every band."""
         bands, _, numbers = heard_JMK.shape
-        kernel = self.param(
-            f"{name}_kernel", lecun_normal(batch_axis=0), (bands, numbers, width)
-        )
+        kernel = self.param(f"{name}_kernel", init, (bands, numbers, width))
         bias = self.param(f"{name}_bias", zeros, (bands, 1, width))
         return heard_JMK @ kernel.astype(heard_JMK.dtype) + bias.astype(heard_JMK.dtype)
 

@@ -1,12 +1,17 @@
 """A U-Net over frames and bins, as over a picture."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.nn.initializers import lecun_normal
 
 from sep.architectures.memory import kept
+from sep.architectures.output import faint
 
 BINS = 4  # of a cell at the finest level
+_INIT = lecun_normal()
 
 
 class Cnn(nn.Module):
@@ -50,7 +55,7 @@ class Cnn(nn.Module):
             heard_BNPD = kept(Block()(fine_BNPD + risen_BNPD))
         heard_BNPD = nn.LayerNorm()(heard_BNPD)
         numbers = num_sources * num_outputs
-        estimates = unpatched(dense(BINS * numbers, heard_BNPD), 1, BINS)
+        estimates = unpatched(dense(BINS * numbers, heard_BNPD, faint()), 1, BINS)
         return estimates[:, :frames, :bins].reshape(
             *features_BNFK.shape[:3], num_sources, num_outputs
         )
@@ -64,9 +69,7 @@ class Block(nn.Module):
         added_BNPD = nn.LayerNorm()(heard_BNPD)
         for last in (False, True):
             shape = (3, 3, heard_BNPD.shape[-1], heard_BNPD.shape[-1])
-            kernel = self.param(
-                f"kernel_{int(last)}", nn.initializers.lecun_normal(), shape
-            )
+            kernel = self.param(f"kernel_{int(last)}", _INIT, shape)
             added_BNPD = lax.conv_general_dilated(
                 *(added_BNPD, kernel.astype(added_BNPD.dtype), (1, 1), "SAME"),
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
@@ -76,10 +79,10 @@ class Block(nn.Module):
         return heard_BNPD + added_BNPD
 
 
-def dense(width: int, heard: Array) -> Array:
+def dense(width: int, heard: Array, init: Callable = _INIT) -> Array:
     """A dense layer on the last axis, as one product of matrices."""
     rows = heard.reshape(-1, heard.shape[-1])
-    return nn.Dense(width)(rows).reshape(*heard.shape[:-1], width)
+    return nn.Dense(width, kernel_init=init)(rows).reshape(*heard.shape[:-1], width)
 
 
 def patches(heard_BNPD: Array, frames: int, cells: int) -> Array:

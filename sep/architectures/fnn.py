@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from sep.architectures.output import faint
+
 
 class Fnn(nn.Module):
     """Dense layers with PReLU between them, the same for every frame.
@@ -30,5 +32,6 @@ class Fnn(nn.Module):
         hidden_MK = hidden.reshape(batch * frames, -1)
         for _ in range(self.depth):
             hidden_MK = nn.PReLU()(nn.Dense(self.width)(hidden_MK))
-        estimates = nn.Dense(bins * num_sources * num_outputs)(hidden_MK)
+        numbers = bins * num_sources * num_outputs
+        estimates = nn.Dense(numbers, kernel_init=faint())(hidden_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

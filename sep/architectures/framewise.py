@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from sep.architectures.memory import kept
+from sep.architectures.output import faint
 
 
 class Framewise(nn.Module):
@@ -43,5 +44,6 @@ class Framewise(nn.Module):
         heard_MK = heard_BNK.reshape(batch * frames, -1)
         joined_MK = jnp.concatenate([compressed_MK, heard_MK], -1)
         joined_MK = nn.relu(nn.LayerNorm()(nn.Dense(self.width)(joined_MK)))
-        estimates = nn.Dense(bins * num_sources * num_outputs)(joined_MK)
+        numbers = bins * num_sources * num_outputs
+        estimates = nn.Dense(numbers, kernel_init=faint())(joined_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
