@@ -46,6 +46,9 @@ class Plan(NamedTuple):
                 "separation needs chunk_seconds > 0, 0 <= overlap < 1, batch_size >= 1, "
                 "shifts >= 1"
             )
+        hop = chunk - overlap
+        if hop > CELL:  # frames and cells fall on the same samples in every chunk
+            overlap += hop % CELL
         return cls(rate, chunk, overlap, cut["batch_size"], shifts)
 
 

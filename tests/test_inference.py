@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from chunk_grids import grids_apart
 from small_model import save_small_model, small_model
 
 import sep
@@ -111,6 +112,14 @@ def test_overlap_and_shifts_change_little_but_something(tmp_path, separation):
     for options in ({"overlap": 1.0}, {"overlap": -0.1}, {"shifts": 0}):
         with pytest.raises(UserError, match="overlap < 1"):
             sep.load(str(path), **options)
+
+
+def test_where_context_is_bounded_there_is_no_seam():
+    """A frame and two on each side are heard: less than the quarter that is never used."""
+    model = small_model("fnn", context=2, chunk_seconds=1.0)
+    separation = Separation(model, overlap=0.5)
+    stems_SCT, difference_SCT = grids_apart(separation, noise(2, 100_000))
+    assert np.abs(difference_SCT).max() <= 1e-5 * np.abs(stems_SCT).max()  # -100 dB
 
 
 def test_one_compilation_serves_waves_of_every_kind(monkeypatch):

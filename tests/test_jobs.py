@@ -318,3 +318,21 @@ def test_finished_work_is_known_by_its_manifest(tmp_path, worker, between, again
 def test_the_files_of_a_request_are_known_beforehand(model):
     request = Request(model, minus=("piano",), container="mp3")
     assert files_of(request) == ["minus_piano.mp3"]
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"excerpt": audio.Excerpt(0.5), "minus": STEMS[:1]}]
+)
+def test_a_page_is_written_and_known_again(tmp_path, worker, request_):
+    path, folder = tmp_path / "x.wav", tmp_path / "out"
+    soundfile.write(path, noise(20_000, 2), 16000)
+    outcome = worker(page=True, **request_)(Task(path, folder))
+    assert (outcome.status, outcome.error) == (DONE, "")
+    page = folder / "page" / "index.html"
+    assert outcome.outputs[-1] == page
+    heard = "minus_piano" if request_ else "violin"
+    assert heard in page.read_text("utf-8")
+    again = worker(page=True, skip_existing=True, **request_)
+    assert again(Task(path, folder)).status == SKIPPED
+    page.unlink()
+    assert again(Task(path, folder)).status == DONE
