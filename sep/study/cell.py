@@ -30,7 +30,7 @@ except ImportError:  # on Windows
     resource = None
 
 
-class Stopped(Exception):
+class Stopped(UserError):
     """The process was asked to leave; what is done is saved."""
 
 
@@ -55,7 +55,7 @@ def run(job: Job, commit: str) -> dict:
         )
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on it loses nothing
         if stop:
-            raise Stopped
+            raise Stopped(f"{job.folder}: stopped; the same command goes on from there")
         result = measured(config, step_flop, model)
         if job.tests:
             write_csv(job.folder / SCORES, scored(job, config, model), Row._fields)
