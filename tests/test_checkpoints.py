@@ -50,6 +50,17 @@ def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):
         assert again == said or again["model"]["magnitude"] == {"dft": "matrix"}
 
 
+def test_settings_of_old_names_are_read_as_they_were_meant():
+    old = {"fnn": {"hidden": 512, "context": 0}, "lstm": {"hidden": 256, "layers": 2}}
+    model = completed({"model": old})["model"]
+    assert model["fnn"] == {"width": 512, "depth": 2, "context": 0}
+    assert model["lstm"] == {"width": 512, "depth": 2}
+    assert not model["complex"]["with_magnitude"]
+    assert old["lstm"] == {"hidden": 256, "layers": 2}  # and nobody's config is changed
+    for nonsense in ({"model": {"lstm": {"hidden": "x"}}}, {"model": {"lstm": 3}}):
+        assert completed(nonsense)["model"]["lstm"] == nonsense["model"]["lstm"]
+
+
 def test_what_is_no_model_is_refused(model, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(b"not at all")

@@ -8,7 +8,7 @@ import pytest
 from sep.config import get_config
 from sep.errors import UserError
 from sep.losses import LOSSES
-from sep.separator import build, output_names, share_rest
+from sep.separator import build, in_use, output_names, share_rest
 
 
 def small_model(representation="magnitude", architecture="lstm", **changes):
@@ -112,3 +112,11 @@ def test_unknown_names_are_listed():
         UserError, match="known: complex, learned, log_magnitude, magnitude"
     ):
         build(small_model(representation="cepstrum"))
+
+
+def test_only_settings_in_use_matter():
+    config = {"model": small_model("mel", "tcn"), "seed": 3}
+    used = in_use(config)
+    assert {"mel", "tcn", "sources", "representation"} <= used["model"].keys()
+    assert not {"magnitude", "lstm", "learned", "cnn"} & used["model"].keys()
+    assert used["seed"] == 3 and "lstm" in config["model"]
