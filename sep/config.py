@@ -127,7 +127,7 @@ def get_config() -> ConfigDict:
             "separation": {
                 "chunk_seconds": 10.0,
                 "overlap": 0.1,  # share of a chunk that fades into its neighbours
-                "batch_size": 4,  # chunks of one channel that are separated together
+                "batch_size": 4,  # chunks of one channel in hand at once
             },
         }
     )

@@ -102,21 +102,8 @@ class Worker:
         start = time.monotonic()
         try:
             outcome = self._separate(task, tell)
-        except UserError as error:
-            outcome = Outcome(task, FAILED, str(error))
-        except OSError as error:
-            outcome = Outcome(task, FAILED, f"{task.recording}: {error}")
-        except MemoryError:
-            outcome = Outcome(
-                task, FAILED, f"{task.recording}: not enough memory; try fewer --jobs"
-            )
         except Exception as error:  # the other recordings must not suffer
-            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            outcome = Outcome(
-                task,
-                FAILED,
-                f"{task.recording}: an error of Sep's, please report it ({what})",
-            )
+            outcome = Outcome(task, FAILED, _reason(error, task.recording))
         return outcome._replace(took=time.monotonic() - start)
 
     def _separate(self, task: Task, tell: Callable[[float], None]) -> Outcome:
@@ -194,6 +181,19 @@ class Worker:
             lines.insert(0, Line("mixture", "mixture", task.recording, {}))
         title = task.recording.stem
         return [write_page(task.folder / "page", title, [Track(title, lines)], "")]
+
+
+def _reason(error: Exception, recording: Path) -> str:
+    """One line that says why a recording failed."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:  # JAX says that
+        return f"{recording}: not enough memory; try fewer --jobs"
+    if isinstance(error, OSError):
+        return f"{recording}: {said}"
+    kind = type(error).__name__
+    return f"{recording}: an error of Sep's, please report it ({kind}: {said})"
 
 
 _CHANGED = "changed while it was read; wait until it is complete, and try again"

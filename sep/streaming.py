@@ -49,7 +49,8 @@ class Plan(NamedTuple):
         hop = chunk - overlap
         if hop > CELL:  # frames and cells fall on the same samples in every chunk
             overlap += hop % CELL
-        return cls(rate, chunk, overlap, cut["batch_size"], shifts)
+        batch = -(-cut["batch_size"] // 2)  # two are in hand at once, see `_in_batches`
+        return cls(rate, chunk, overlap, batch, shifts)
 
 
 def separate(

@@ -236,16 +236,27 @@ def test_work_that_is_stopped_leaves_no_files(tmp_path, worker, subtype):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_errors_of_ours_are_one_line_that_asks_for_a_report(tmp_path, worker):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("a\nb"), "please report it (ZeroDivisionError: a b)"),
+        (MemoryError(), "not enough memory; try fewer --jobs"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "not enough memory; try fewer --jobs"),
+        (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
+    ],
+)
+def test_errors_of_all_kinds_are_one_line_that_names_the_recording(
+    tmp_path, worker, error, reason
+):
     path = tmp_path / "x.wav"
     soundfile.write(path, noise(100), 16000)
 
     def tell(seconds):
-        raise ZeroDivisionError("a\nb")
+        raise error
 
     outcome = worker()(Task(path, tmp_path / "out"), tell)
     assert outcome.status == FAILED
-    assert "please report it (ZeroDivisionError: a b)" in outcome.error
+    assert outcome.error.startswith(f"{path}: ") and outcome.error.endswith(reason)
 
 
 # What is done between two runs, and whether the second has work to do.

@@ -123,8 +123,10 @@ class Text(Quiet):
     def heard(self, number: int, seconds: float) -> None:
         if self._bar.disable:
             return
-        self._bar.set_description_str(one_line(self._tasks[number].recording.name), False)
-        self._move(number, min(seconds, self._lengths[number]))
+        with self._bar.get_lock():  # called by the threads of several recordings
+            name = one_line(self._tasks[number].recording.name)
+            self._bar.set_description_str(name, refresh=False)
+            self._move(number, min(seconds, self._lengths[number]))
 
     def _move(self, number: int, seconds: float) -> None:
         step, self._at[number] = seconds - self._at[number], seconds
