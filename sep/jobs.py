@@ -87,7 +87,7 @@ class Worker:
         self._separation = load(str(path), overlap=request.overlap, shifts=request.shifts)
         self.outputs = _outputs(request, self._separation.names)
         self._request = request
-        self._how = how(request, self.outputs, manifest.sha256(path))
+        self._how = _how(request, self.outputs, manifest.sha256(path))
 
     def __call__(
         self, task: Task, tell: Callable[[float], None] = lambda _: None
@@ -106,27 +106,31 @@ class Worker:
             outcome = Outcome(task, FAILED, _reason(error, task.recording))
         return outcome._replace(took=time.monotonic() - start)
 
-    def _separate(self, task: Task, tell: Callable[[float], None]) -> Outcome:
+    def _plan(self, task: Task) -> tuple[audio.Header, audio.Encoding, list[Path]]:
+        """What the recording says of itself, how its outputs are written, and where."""
         request, (recording, folder) = self._request, task
         header = audio.header(recording)
-        rate, channels = header.format
-        if channels > MAX_CHANNELS:
+        if header.format.channels > MAX_CHANNELS:
             raise UserError(
-                f"{recording}: has {channels} channels; at most {MAX_CHANNELS} can be "
-                "separated together: split it first"
+                f"{recording}: has {header.format.channels} channels; at most "
+                f"{MAX_CHANNELS} can be separated together: split it first"
             )
         try:
             encoding = audio.choose(request.container, request.subtype, header)
         except UserError as error:
             raise UserError(f"{recording}: {error}") from None
-        suffix = f".{request.container}"
-        paths = [folder / f"{output.name}{suffix}" for output in self.outputs]
+        names = (f"{output.name}.{request.container}" for output in self.outputs)
+        paths = [folder / name for name in names]
         if any(path.exists() and path.samefile(recording) for path in paths):
             raise UserError(f"{recording}: would be overwritten; choose another --out")
-        if request.skip_existing:
-            facts = manifest.finished(folder, recording, self._how)
-            if facts:
-                return Outcome(task, SKIPPED, outputs=tuple(paths))
+        return header, encoding, paths
+
+    def _separate(self, task: Task, tell: Callable[[float], None]) -> Outcome:
+        request, (recording, folder) = self._request, task
+        header, encoding, paths = self._plan(task)
+        rate, channels = header.format
+        if request.skip_existing and manifest.finished(folder, recording, self._how):
+            return Outcome(task, SKIPPED, outputs=tuple(paths))
         before = manifest.identity(recording)
         survey = audio.survey(recording, request.excerpt, lambda: tell(0))
         first, _ = request.excerpt.samples(rate)
@@ -156,14 +160,16 @@ class Worker:
         return Outcome(task, DONE, "", tuple(made), seconds, gain=takes.gain)
 
     def _fill(self, takes, recording: Path, survey: audio.Survey, tell) -> None:
+        """Separates the recording that was surveyed, and writes what is made of it."""
         weights_OS = np.array([output.weights_S for output in self.outputs])
         plain = np.array_equal(weights_OS, np.eye(weights_OS.shape[1]))
         rate, done = survey.format.sample_rate, 0
         mixture = audio.blocks(recording, self._request.excerpt, "float64")
         for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
+            mixed_OCT = stems_SCT
             if not plain:
-                stems_SCT = np.einsum("os,sct->oct", weights_OS, stems_SCT)
-            takes.write(stems_SCT)
+                mixed_OCT = np.einsum("os,sct->oct", weights_OS, stems_SCT)
+            takes.write(mixed_OCT)
             done += stems_SCT.shape[-1]
             tell(done / rate)
         if done != survey.length:
@@ -180,7 +186,7 @@ class Worker:
         if self._request.excerpt == audio.WHOLE:  # of which alone there is a file
             lines.insert(0, Line("mixture", "mixture", task.recording, {}))
         title = task.recording.stem
-        return [write_page(task.folder / "page", title, [Track(title, lines)], "")]
+        return [write_page(task.folder / "page", title, [Track(title, lines)])]
 
 
 def _reason(error: Exception, recording: Path) -> str:
@@ -213,8 +219,9 @@ def files_of(request: Request) -> list[str]:
     return [f"{output.name}.{request.container}" for output in _outputs(request, names)]
 
 
-def how(request: Request, outputs: list[Output], model: str) -> dict:
+def _how(request: Request, outputs: list[Output], model: str) -> dict:
     """All on which the contents of a recording's outputs depend, for its manifest."""
+    duration = request.excerpt.duration
     return {
         "model_sha256": model,
         "outputs": {output.name: output.weights_S for output in outputs},
@@ -223,6 +230,6 @@ def how(request: Request, outputs: list[Output], model: str) -> dict:
         "overlap": request.overlap,
         "shifts": request.shifts,
         "start": request.excerpt.start,
-        "duration": None if request.excerpt == audio.WHOLE else request.excerpt.duration,
+        "duration": None if duration == audio.WHOLE.duration else duration,
         "page": request.page,
     }

@@ -187,6 +187,27 @@ def test_scripts_read_json(place):
     assert counts.items() <= last["summary"].items()
 
 
+def test_every_wish_reaches_the_work(place):
+    save(place.folder / "wish.wav", 16_000, 2)
+    done = place.call(
+        "--stems=violin", "--minus=violin", "--gains=piano=-inf", "--start=0:00.25",
+        "--duration=0.5", "--format=flac", "--subtype=PCM_24", "--overlap=0.3",
+        "--shifts=2", "--out=wish-out", "wish.wav",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = place.folder / "wish-out" / "wish"
+    for name in ("violin", "minus_violin", "remix"):
+        info = soundfile.info(folder / f"{name}.flac")
+        assert (info.frames, info.subtype) == (8000, "PCM_24")
+    how = json.loads((folder / "separation.json").read_text())["how"]
+    expected = {
+        "outputs": {"violin": [0, 1], "minus_violin": [1, 0], "remix": [0, 1]},
+        "container": "flac", "subtype": "PCM_24", "overlap": 0.3, "shifts": 2,
+        "start": 0.25, "duration": 0.5, "page": False,
+    }  # fmt: skip
+    assert {name: how[name] for name in expected} == expected
+
+
 def test_quiet_is_quiet_but_for_errors(place):
     save(place.folder / "quiet.wav")
     done = place.call("--quiet", "--out=quiet-out", "quiet.wav")
