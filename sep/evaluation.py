@@ -8,7 +8,6 @@ Shapes: S source, C channel, T sample.
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -75,7 +74,6 @@ def evaluate(
                     rows += found
                 except UserError as error:
                     errors.append(f"{place.test}/{place.name}, {system.name}: {error}")
-                    bar.write(f"left out: {errors[-1]}", file=sys.stderr)
                 bar.update()
     return rows, errors
 

@@ -242,9 +242,8 @@ def test_memory_does_not_grow_with_length(tmp_path):
     peaks = []
     for seconds in (200, 800):  # past where the levels of pictures fill
         path = tmp_path / f"{seconds}.wav"
-        with audio.writers([path], audio.Format(8000, 1), seconds * 8000, "PCM_16") as (
-            file,
-        ):
+        sound, encoding = audio.Format(8000, 1), audio.Encoding("wav", "PCM_16")
+        with audio.writers([path], sound, seconds * 8000, encoding) as (file,):
             for second in range(seconds):
                 file.write(noise(8000, second))
         track = Track("t", [Line("a", "x", path, {})])

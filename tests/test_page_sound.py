@@ -12,6 +12,7 @@ from sep.report.page import Line, Track, write_page
 
 STEP = 2**-23  # of the saved remix
 LENGTH = 24 * 44100
+PCM_16 = audio.Encoding("wav", "PCM_16")
 
 
 def expected(lines, gains, start=0, length=LENGTH):
@@ -298,7 +299,7 @@ def test_an_hour_stays_responsive(chrome, duet, tmp_path):
     rounds, lines, stereo = 150, [], audio.Format(44100, 2)
     for source, system in (("mixture", "mixture"), ("piano", "reference")):
         path = tmp_path / f"{source}.wav"
-        with audio.writers([path], stereo, rounds * LENGTH, "PCM_16") as (file,):
+        with audio.writers([path], stereo, rounds * LENGTH, PCM_16) as (file,):
             for _ in range(rounds):
                 file.write(duet[source].T)
         lines.append(Line(source, system, path, {}))

@@ -23,6 +23,7 @@ system costs only its own scores.
 """
 
 import json
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -113,6 +114,8 @@ def main(argv: list[str]) -> int:
     draw(out, tests, rows)
     if _PAGE_TRACKS.value:
         print(f"to listen: {write_page(out, kept, names, rows)}")
+    for error in errors:
+        print(f"left out: {error}", file=sys.stderr)
     if errors:
         raise UserError(f"{len(errors)} scores left out; the first: {errors[0]}")
     return 0
