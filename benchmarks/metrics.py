@@ -20,7 +20,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from statistics import median
 
-from bss_eval_vectors import ROOT, museval_metrics
+from bss_eval_vectors import ROOT, museval_metrics, solve_as_numpy_1_did
 from threads import pin
 
 RATE = 44100
@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     pin(args.threads)  # numpy and all others start threads: they are imported below
     try:
-        tools = make_tools(args.seconds, args.threads)
+        tools = make_tools(args.seconds)
     except ModuleNotFoundError as error:
         cure = "run `make bench-env`, then use .venv-bench/bin/python"
         sys.exit(f"{error.name} is missing: {cure}")
@@ -72,17 +72,16 @@ def main() -> None:
     print("\n" + json.dumps(result))
 
 
-def make_tools(seconds: int, threads: int) -> dict[str, Callable]:
+def make_tools(seconds: int) -> dict[str, Callable]:
     """Each gives SDR, ISR, SIR and SAR, or what it has of them, of the same track."""
     import fast_bss_eval
     import numpy as np
-    import torch
 
     from sep import audio
     from sep.bss_eval import bss_eval
 
     museval = museval_metrics()
-    torch.set_num_threads(threads)
+    solve_as_numpy_1_did()
     stems = [
         audio.read(ROOT / "examples" / "duet" / f"{name}.flac")[0]
         for name in ("piano", "violin")
@@ -95,15 +94,17 @@ def make_tools(seconds: int, threads: int) -> dict[str, Callable]:
     swapped = [
         np.ascontiguousarray(x.swapaxes(1, 2)) for x in (references_SCT, estimates_SCT)
     ]
-    by_channel = [
-        torch.from_numpy(x.swapaxes(0, 1).copy()) for x in (references_SCT, estimates_SCT)
+    by_channel = [  # (S, T) of references and of estimates
+        [x[:, channel].copy() for x in (references_SCT, estimates_SCT)]
+        for channel in range(references_SCT.shape[1])
     ]
     return {
         "sep": lambda: bss_eval(references_SCT, estimates_SCT, window=RATE),
         "museval": lambda: museval.bss_eval(*swapped, window=RATE, hop=RATE)[:4],
-        "fast_bss_eval": lambda: fast_bss_eval.bss_eval_sources(
-            *by_channel, compute_permutation=False
-        ),
+        "fast_bss_eval": lambda: [
+            fast_bss_eval.bss_eval_sources(*waves, compute_permutation=False)
+            for waves in by_channel
+        ],
     }
 
 

@@ -14,6 +14,8 @@ Shapes: S source, C channel, T sample, M window, L tap, F bin. I counts the refe
 channels together (S times C), J the channels of references and then of estimates.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -109,12 +111,14 @@ def _correlations(references_IT, estimates_IT, taps: int) -> Array:
     size = max(_BLOCK, 8 * taps)
     span = _BLOCKS * (size - taps + 1)
     length = references_IT.shape[1]
-    total_IJF = 0
-    for start in range(0, length, span):
+
+    def part_IJF(start):
         end = start + span + taps - 1
         tail = [(0, 0), (0, max(0, end - length))]
         parts = (np.pad(x[:, start:end], tail) for x in (references_IT, estimates_IT))
-        total_IJF = total_IJF + _cross_spectra(*parts, size, taps)
+        return _cross_spectra(*parts, size, taps)
+
+    total_IJF = sum(_on_all_cores(part_IJF, range(0, length, span)))
     return jnp.fft.irfft(total_IJF)[..., :taps]
 
 
@@ -176,14 +180,16 @@ def _ratios(references_IT, estimates_IT, filters_IIL, own_SCCL, window, hop) -> 
         changes = [change.astype(np.complex64) for change in changes]
     places_M = np.arange(0, references_IT.shape[1] - window + 1, hop)
     group = -(-_GROUP // window)
-    found = []
-    for first in range(0, len(places_M), group):
+
+    def part_M4S(first):
         places = np.resize(places_M[first : first + group], group)
         windows = (
             sliding_window_view(x, window, axis=1)[:, places].swapaxes(0, 1)
             for x in (references_IT, estimates_IT)
         )
-        found.append(np.asarray(_ratios_of(*windows, *changes, size)))
+        return _ratios_of(*windows, *changes, size)
+
+    found = _on_all_cores(part_M4S, range(0, len(places_M), group))
     return np.concatenate(found)[: len(places_M)].transpose(1, 2, 0)
 
 
@@ -223,6 +229,17 @@ def _ratios_of(
     ]
     heard_M = (heard_MS[0] & heard_MS[1]).all(-1)
     return jnp.where(heard_M[:, None, None], 10 * jnp.log10(ratio_M4S), jnp.nan)
+
+
+def _on_all_cores(function, items) -> list[np.ndarray]:
+    """The function of every item, in order: the transforms within it use one core each."""
+
+    def in_float64(item):
+        with jax.enable_x64(True):  # which each thread has to say
+            return np.asarray(function(item))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(in_float64, items))
 
 
 def _energy(spectrum_MSCF: Array, size: int) -> Array:
