@@ -49,7 +49,7 @@ class Plan(NamedTuple):
         hop = chunk - overlap
         if hop > CELL:  # frames and cells fall on the same samples in every chunk
             overlap += hop % CELL
-        batch = -(-cut["batch_size"] // 2)  # two are in hand at once, see `_in_batches`
+        batch = -(-cut["batch_size"] // 2)
         return cls(rate, chunk, overlap, batch, shifts)
 
 
@@ -190,20 +190,18 @@ def _in_batches(apply, lines: Iterable[np.ndarray], plan) -> Iterator[np.ndarray
     """Lines (up to chunk,) in, (S, chunk) out, in batches that are always full.
 
     What is missing is silence, so `apply` always sees one shape. It may return before its
-    result is there, as JAX does: the next batch is made ready meanwhile.
+    result is there, as JAX does: what comes before and after is done meanwhile. But there
+    is one such call at a time, for memory.
     """
-    lines, ahead = iter(lines), None
+    lines, ahead, count = iter(lines), None, 0
     while True:
         group = list(itertools.islice(lines, plan.batch))
-        before = ahead
-        if group:
-            batch_BCT = np.zeros((plan.batch, 1, plan.chunk), np.float32)
-            for line_CT, line in zip(batch_BCT, group, strict=False):
-                line_CT[0, : len(line)] = line
-            ahead = apply(batch_BCT), len(group)
-        if before:
-            sources_BSCT, count = before
-            yield from np.asarray(sources_BSCT)[:count, :, 0]
+        batch_BCT = np.zeros((plan.batch, 1, plan.chunk), np.float32)
+        for line_CT, line in zip(batch_BCT, group, strict=False):
+            line_CT[0, : len(line)] = line
+        sources_BST = np.asarray(ahead)[:count, :, 0] if count else ()  # waits
+        ahead, count = apply(batch_BCT) if group else None, len(group)
+        yield from sources_BST
         if not group:
             return
 

@@ -104,6 +104,8 @@ def main(argv: list[str]) -> int:
     if not duration:
         raise UserError("--duration must be more than 0")
 
+    cli.keep_one_heap()
+
     # Slower imports, after the flags have been checked; JAX's comes last.
     from sep.audio import Excerpt
     from sep.recordings import plan_tasks, refuse_overwriting
