@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from sep.cache import cache_folder
 from sep.errors import UserError
 
-_M_ARENA_MAX = -8  # of glibc's malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of glibc's malloc.h
 
 
 def launch(main: Callable[[list[str]], int | None]) -> None:
@@ -77,14 +77,17 @@ def plain_flag_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def keep_one_heap() -> None:
-    """Has glibc keep one heap, not one a thread: what one frees, another can use.
+def return_memory() -> None:
+    """Has glibc give large arrays back, and keep one heap, not one a thread.
 
-    Call it before there are threads. Memory is then less by a tenth, and does not grow.
+    Call it before there are threads. Heaps would else grow for hours, with what fits
+    nowhere any more; the peak is lower by a sixth, and work takes a twentieth longer.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_ARENA_MAX, 1)
+            libc.mallopt(_M_MMAP_THRESHOLD, 2**21)
 
 
 def remember_compilations() -> None:

@@ -104,7 +104,7 @@ def main(argv: list[str]) -> int:
     if not duration:
         raise UserError("--duration must be more than 0")
 
-    cli.keep_one_heap()
+    cli.return_memory()
 
     # Slower imports, after the flags have been checked; JAX's comes last.
     from sep.audio import Excerpt
