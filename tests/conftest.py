@@ -1,5 +1,6 @@
 """Shared fixtures: the recordings that come with the project, and a page in a browser."""
 
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from browser import browser
 
 from sep import audio
 from sep.report.page import Line, Track, write_page
+
+# Of tests in the background shells have SIGINT ignored, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "duet"
 
