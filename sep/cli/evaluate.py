@@ -112,8 +112,8 @@ def main(argv: list[str]) -> int:
     print(text)
     print(f"every track: {out / 'results.csv'}")
     draw(out, tests, rows)
-    if _PAGE_TRACKS.value:
-        print(f"to listen: {write_page(out, kept, names, rows)}")
+    if path := write_page(out, kept, names, rows):
+        print(f"to listen: {path}")
     for error in errors:
         print(f"left out: {error}", file=sys.stderr)
     if errors:
@@ -209,8 +209,8 @@ def as_json(summaries, better, base: str, errors: list[str]) -> str:
     return json.dumps(facts, indent=1) + "\n"
 
 
-def write_page(out: Path, kept, systems: list[str], rows) -> Path:
-    """The listening page of the tracks whose sounds were kept."""
+def write_page(out: Path, kept, systems: list[str], rows) -> Path | None:
+    """The listening page of the tracks whose sounds were kept, if there are any."""
     from sep import evaluation
     from sep.report import page, tables
 
@@ -221,5 +221,7 @@ def write_page(out: Path, kept, systems: list[str], rows) -> Path:
             for *line, found in lines
         ]
         tracks.append(page.Track(title, shown))
+    if not tracks:
+        return None
     note = f"Scores are in dB; higher is better. {_NOTE.value}".strip()
     return page.write_page(out / "page", "Separations compared", tracks, note)
