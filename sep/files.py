@@ -80,8 +80,8 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
       UserError: the folder cannot be written, or is somebody's.
     """
     path = path.absolute()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    part = part_of(path)
+    old = part.with_suffix(".old")
     try:
         there = sorted(p.name for p in path.iterdir()) if os.path.lexists(path) else []
         others = [name for name in there if name not in parts and name[0] != "."]
