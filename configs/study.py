@@ -1,9 +1,8 @@
 """What study.py compares: every pair, small, at 22.05 kHz and one channel.
 
-  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
-      --out=runs/study
+  make study STUDY_FLAGS="--data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study"
 
-Not run yet.
+docs/study.md has what came of it, and how long it took.
 """
 
 from sep import config, presets
@@ -18,5 +17,7 @@ def get_config():
         model[name].update(n_fft=2048, hop_length=512, max_frequency=0.0)
     model.mdct.update(frame_length=1024, max_frequency=0.0)
     model.learned.update(frame_length=512, hop_length=256, filters=512)
-    settings.train.eval_every = 100
+    # Budgets are short: rather more steps than larger batches.
+    settings.data.batch_size = 8
+    settings.data.solos = 0.2
     return settings

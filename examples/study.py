@@ -18,8 +18,9 @@ _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=Tr
 _TESTS = flags.DEFINE_string("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/study", "Folder for the rounds.")
 _CONFIG = flags.DEFINE_string("base", "configs/study.py", "Config of every cell.")
+_JOBS = flags.DEFINE_integer("jobs", 2, "Cells at once, each on its share of the cores.")
 _TFLOP = flags.DEFINE_float(
-    "tflop", 10.0, "Work of a cell of the first round; about 3 minutes on two cores."
+    "tflop", 2.5, "Work of a cell of the first round; about 4 minutes on one core."
 )
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,7 @@ ROUNDS = (  # folder, times as much work, further flags
     ("twelve", 4, ["--from=all", "--best=12"]),
     ("four", 16, ["--from=twelve", "--best=4", "--seeds=2"]),
 )
+PROBE_SHARE = 0.2  # of the first round's cells: a tenth is 20 steps for the dearest
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +40,8 @@ def main(argv: list[str]) -> None:
         command = [
             *(sys.executable, ROOT / "study.py", f"--config={_CONFIG.value}"),
             *(f"--data={_DATA.value}", f"--tests={_TESTS.value}", f"--out={out / name}"),
-            *(f"--tflop={times * _TFLOP.value:g}", *more, *argv[1:]),
+            *(f"--tflop={times * _TFLOP.value:g}", f"--probe_share={PROBE_SHARE}"),
+            *(f"--jobs={_JOBS.value}", *more, *argv[1:]),
         ]
         if code := subprocess.run(command).returncode:
             sys.exit(code)

@@ -13,7 +13,7 @@ from sep.training import make_optimiser
 
 # Settings of `data` that are shares of one, and those that must not be negative.
 _SHARES = (
-    *("aligned", "polarity", "absent", "band_limit", "room", "shared"),
+    *("aligned", "solos", "polarity", "absent", "band_limit", "room", "shared"),
     *("swap", "pan", "width", "noise", "clip"),
 )
 DTYPES = ("float32", "bfloat16")  # that a network may compute in
@@ -76,6 +76,8 @@ def check_data(config: dict) -> None:
     for name in _SHARES:
         if not 0 <= data[name] <= 1:
             raise UserError(f"data.{name} is a chance or share, from 0 to 1")
+    if data["aligned"] + data["solos"] > 1:
+        raise UserError("data.aligned and data.solos are shares of one: lower either")
     strengths = {f"data.{name}": data[name] for name in _STRENGTHS}
     for source, timbre in data["timbre"].items():
         strengths |= {f"data.timbre.{source}.{k}": value for k, value in timbre.items()}

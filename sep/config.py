@@ -74,6 +74,7 @@ def get_config() -> ConfigDict:
                 "strict": False,  # refuse recordings that cannot be read, or skip them
                 "missing_is_silence": False,  # a source that a track has no file of
                 "aligned": 0.5,  # share of examples from one track, if there are tracks
+                "solos": 0.0,  # share from recordings of no track alone; the rest: any
                 "room_seconds": 1.0,  # kept of the impulse responses in DATA/rooms
                 # Augmentation, drawn anew for every source of every example; 0 is off.
                 # Chances, and shares, are from 0 to 1.

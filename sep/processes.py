@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
@@ -48,30 +49,76 @@ def alone(function: Callable, *arguments):
     Raises:
       UserError: the process died.
     """
-    spawn = multiprocessing.get_context("spawn")
-    answer, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_answer, args=(sender, function, arguments))
-    process.start()
-    sender.close()
-    try:
-        result, error = answer.recv()
-    except EOFError:
-        process.join()
-        raise UserError(
-            f"its process died with status {process.exitcode} (out of memory?)"
-        ) from None
-    except BaseException:
-        process.terminate()
-        process.join()
-        raise
-    process.join()
+    ((_, result, error),) = each_alone(function, [arguments], 1)
     if error is not None:
         raise error
     return result
 
 
-def _answer(sender, function: Callable, arguments: tuple) -> None:
+def each_alone(
+    function: Callable, calls: Iterable[tuple], jobs: int
+) -> Iterator[tuple[int, object, Exception | None]]:
+    """Every call in a process of its own, `jobs` at once, each on its share of the cores.
+
+    Calls are asked for when there is room for them.
+
+    Yields:
+      The call's number, its result, and its error (UserError if the process died), as
+      they are done.
+    """
+    waiting, running = enumerate(calls), {}
+    shares = _shares_of_cores(jobs)
+    try:
+        while True:
+            while shares and (call := next(waiting, None)):
+                answer, process = _start(function, call[1], shares[-1])
+                running[answer] = call[0], process, shares.pop()
+            if not running:
+                return
+            for answer in multiprocessing.connection.wait(list(running)):
+                number, process, share = running[answer]
+                try:
+                    result, error = answer.recv()
+                except EOFError:
+                    result, error = None, None
+                process.join()
+                if result is error is None and process.exitcode:
+                    status = process.exitcode
+                    error = UserError(
+                        f"its process died with status {status} (out of memory?)"
+                    )
+                del running[answer]
+                shares.append(share)
+                yield number, result, error
+    finally:
+        for _, process, _ in running.values():
+            process.terminate()
+        for _, process, _ in running.values():
+            process.join()
+
+
+def _shares_of_cores(jobs: int) -> list[set[int] | None]:
+    """Cores for each of so many processes; None where the system pins nothing."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
+        return [None] * jobs
+    cores = sorted(os.sched_getaffinity(0))
+    return [set(cores[job::jobs] or cores) for job in range(jobs)]
+
+
+def _start(function: Callable, arguments: tuple, cores: set[int] | None):
+    """Where the answer will come from, and the process."""
+    spawn = multiprocessing.get_context("spawn")
+    answer, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_answer, args=(sender, function, arguments, cores))
+    process.start()
+    sender.close()
+    return answer, process
+
+
+def _answer(sender, function: Callable, arguments: tuple, cores: set[int] | None) -> None:
     _follow_the_command()
+    if cores:
+        os.sched_setaffinity(0, cores)  # XLA starts as many threads as it may use cores
     try:
         sender.send((function(*arguments), None))
     except Exception as error:

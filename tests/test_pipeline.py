@@ -198,6 +198,27 @@ def test_a_missing_stem_is_silence(folder):
     assert not batch[:, 1].any()
 
 
+def test_solos_get_their_share_however_short(folder):
+    def of(name, value):
+        return stem(folder, f"{name}-{value}", np.full((1, 9000), value / 10))
+
+    track = {name: of(name, 1) for name in NAMES}
+    found = Stems({name: [of(name, 2), track[name]] for name in NAMES}, [track])
+
+    def drawn(**shares):
+        config = settings_of(batch_size=400, **shares)
+        (batch,) = some(found, config, count=1)
+        return np.round(10 * batch[:, :, 0, 200])  # 1: of the track, 2: alone
+
+    both = drawn(solos=0.8) == 2
+    np.testing.assert_allclose(both.all(1).mean(), 0.8 + 0.2 / 4, atol=0.05)
+    kinds = drawn(solos=0.5, aligned=0.5)
+    assert (kinds[:, 0] == kinds[:, 1]).all()
+    without = Stems({name: [track[name]] for name in NAMES}, [track])
+    (batch,) = some(without, settings_of(solos=1.0), count=1)
+    assert batch.all()
+
+
 def test_channels_are_chosen_doubled_or_paired(folder):
     def of(channels):
         wave = np.repeat(np.arange(1, channels + 1)[:, None] / 10, 3000, axis=1)

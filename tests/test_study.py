@@ -14,7 +14,7 @@ import pytest
 
 from sep import audio
 from sep.errors import UserError
-from sep.processes import alone
+from sep.processes import alone, each_alone
 from sep.report.statistics import ALL
 from sep.study.cell import with_steps
 from sep.study.plan import Budget, Cell, Study, cells, names_among
@@ -128,6 +128,25 @@ def test_a_process_of_its_own_answers_raises_or_dies():
         alone(answer, 0)
 
 
+def cores(_):
+    return os.sched_getaffinity(0)
+
+
+def test_processes_share_the_cores_and_fail_alone():
+    found = sorted(each_alone(answer, [(3,), (0,), (-1,), (5,)], 2))
+    assert [number for number, _, _ in found] == [0, 1, 2, 3]
+    assert [result and result[0] for _, result, _ in found] == [4, None, None, 6]
+    assert [str(error)[:16] for _, _, error in found if error] == [
+        "its process died",
+        "negative",
+    ]
+    if hasattr(os, "sched_getaffinity"):
+        shares = [share for _, share, _ in each_alone(cores, [(0,), (1,)], 2)]
+        mine = os.sched_getaffinity(0)
+        assert set.union(*shares) == mine
+        assert len(mine) < 2 or not set.intersection(*shares)
+
+
 @pytest.fixture(scope="module")
 def place(duet, tmp_path_factory):
     """A folder with data and a test set, from which `start` starts study.py."""
@@ -150,11 +169,11 @@ def place(duet, tmp_path_factory):
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
 
-    def start(*args):
+    def start(*args, output=subprocess.PIPE):
         return subprocess.Popen(
             [sys.executable, ROOT / "study.py", *COMMAND, *args],
             cwd=folder, env=os.environ | variables, encoding="utf-8",
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdout=output, stderr=output,
         )  # fmt: skip
 
     return folder, start
@@ -166,12 +185,13 @@ def test_a_study_goes_on_after_kills_and_reports(place):
     options = ["--tflop=0.02", "--rates=1e-3,1e-2"]
     first = folder / "out/cells/waveform-fnn-0"
     for until in (first / "metrics.jsonl", first / "result.json"):
-        process = start(*options)
+        # Not a pipe: nobody would read it, and a full one stops the process.
+        process = start(*options, output=subprocess.DEVNULL)
         while not (until.exists() and until.stat().st_size):
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
     before = (first / "result.json").stat().st_mtime_ns
     process = start(*options)
     output, messages = process.communicate(timeout=600)

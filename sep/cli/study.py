@@ -12,7 +12,8 @@ three (--rates), tried for a tenth of the budget on one representation.
 
 STUDY gets results.csv, results.md, heat_map.png, quality_against_cost.png, curves.png and
 page/, an excerpt by every cell to listen to. Stop whenever you like: the same command goes
-on where it stopped, and with more pairs or seeds it adds to what is there.
+on where it stopped, and with more pairs or seeds it adds to what is there. Small networks
+leave cores idle: --jobs=2 trains two at once on half of the cores each.
 
   python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
 """
@@ -42,6 +43,9 @@ _RATES = flags.DEFINE_list(
 )
 _PROBE_SHARE = flags.DEFINE_float(
     "probe_share", 0.1, "Share of a cell's budget for the probe of a rate.", 0, 1
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Cells at once, each on its share of the cores.", lower_bound=1
 )
 _DATA = flags.DEFINE_string("data", None, "Folder of stems.", required=True)
 _TESTS = flags.DEFINE_list("tests", None, "Test sets, as NAME=FOLDER,...", required=True)
@@ -80,7 +84,7 @@ def main(argv: list[str]) -> int:
         raise UserError("give the budget of a cell: --tflop or --steps")
     if _TFLOP.value == 0 or not _PROBE_SHARE.value:
         raise UserError("--tflop and --probe_share must be more than 0")
-    out, tests = Path(_OUT.value), chosen_tests()
+    out, tests, jobs = Path(_OUT.value), chosen_tests(), _JOBS.value
     study = Study(
         out,
         settings,
@@ -97,8 +101,8 @@ def main(argv: list[str]) -> int:
         track = Path(_EXCERPT.value) if _EXCERPT.value else None
         excerpt.write(study, track, _EXCERPT_SECONDS.value)
         commit = cli.commit()
-        rates = rounds.chosen_rates(study, planned, earlier_rates(), commit)
-        errors = rounds.train(study, planned, rates, commit)
+        rates = rounds.chosen_rates(study, planned, earlier_rates(), jobs, commit)
+        errors = rounds.train(study, planned, rates, jobs, commit)
         print(rounds.report(study))
     if errors:
         raise UserError(f"{len(errors)} cells failed: {'; '.join(errors)}")

@@ -34,9 +34,11 @@ class Pool(NamedTuple):
 class Recipe(NamedTuple):
     """How examples are made."""
 
-    solos: list[Pool]  # one a source
+    any: list[Pool]  # of each source all recordings
+    alone: list[Pool | None]  # of each source those that belong to no track
     together: Pool | None  # tracks, all sources at once
-    aligned: float  # share of examples from there
+    aligned: float  # share of examples from tracks
+    solos: float  # share of examples from those that belong to no track
     channels: int
     crop: int  # samples
 
@@ -87,8 +89,8 @@ def fixed_crops(
       ValueError, UserError: as `batches`.
     """
     recipe = _recipe(stems, names, config, crop)
-    plain = [pool._replace(semitones=0.0) for pool in recipe.solos]
-    recipe = recipe._replace(solos=plain, aligned=0.0)
+    plain = [pool._replace(semitones=0.0) for pool in recipe.any]
+    recipe = recipe._replace(any=plain, aligned=0.0, solos=0.0)
     return np.stack([_example(recipe, (seed, number)) for number in range(count)])
 
 
@@ -96,14 +98,19 @@ def _recipe(stems: Stems, names: Sequence[str], config, crop: int) -> Recipe:
     if crop < 2:
         raise ValueError(f"crops need 2 samples or more: {crop}")
     semitones = {name: strengths_of(config, name)["pitch_semitones"] for name in names}
-    solos = []
+    every, alone = [], []
     for name in names:
         found = stems.solos[name]
-        active = [stem.active_N for stem in found]
-        pool = _pool([(stem,) for stem in found], active, semitones[name])
-        if not pool:
+        of_tracks = {track[name].entry for track in stems.tracks if track[name]}
+        unbound = [stem for stem in found if stem.entry not in of_tracks]
+        pools = [
+            _pool([(stem,) for stem in some], [s.active_N for s in some], semitones[name])
+            for some in (found, unbound)
+        ]
+        if not pools[0]:
             raise UserError(f"all recordings of {name} are silent; replace them")
-        solos.append(pool)
+        every.append(pools[0])
+        alone.append(pools[1])
     wanted = [name for name in names if name != RESIDUAL]
     together = _pool(
         [tuple(track[name] for name in names) for track in stems.tracks],
@@ -111,7 +118,8 @@ def _recipe(stems: Stems, names: Sequence[str], config, crop: int) -> Recipe:
         min(semitones.values()),
     )
     aligned = config["aligned"] if together else 0.0
-    return Recipe(solos, together, aligned, config["channels"], crop)
+    solos = config["solos"] if all(alone) else 0.0
+    return Recipe(every, alone, together, aligned, solos, config["channels"], crop)
 
 
 def _pool(groups: list, active: list[np.ndarray], semitones: float) -> Pool | None:
@@ -132,7 +140,11 @@ def _sounding(stems: Sequence[Stem | None]) -> np.ndarray:
 def _example(recipe: Recipe, seed: tuple[int, int]) -> np.ndarray:
     """One example (S, C, T): all of one track, or every source by itself."""
     random = np.random.default_rng(seed)
-    pools = [recipe.together] if random.random() < recipe.aligned else recipe.solos
+    kind = random.random()
+    if kind < recipe.aligned:
+        pools = [recipe.together]
+    else:
+        pools = recipe.alone if kind < recipe.aligned + recipe.solos else recipe.any
     return np.stack([wave for pool in pools for wave in _crops(random, pool, recipe)])
 
 

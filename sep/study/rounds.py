@@ -11,7 +11,7 @@ from sep.study.plan import Cell, Job, Study
 
 
 def chosen_rates(
-    study: Study, cells: list[Cell], known: dict[str, float], commit: str
+    study: Study, cells: list[Cell], known: dict[str, float], jobs: int, commit: str
 ) -> dict[str, float]:
     """Each architecture's learning rate, the best of its probes, unless it is known.
 
@@ -21,21 +21,23 @@ def chosen_rates(
     path = study.out / plan.RATES
     rates = known | (json.loads(path.read_text()) if path.exists() else {})
     wanted = study.config["model"]["representation"]
+    probes = {}
     for architecture in dict.fromkeys(c.architecture for c in cells):
         if architecture in rates:
             continue
-        if len(study.rates) == 1:
-            rates[architecture] = study.rates[0]
-            continue
         offered = [c.representation for c in cells if c.architecture == architecture]
         probed = Cell(wanted if wanted in offered else offered[0], architecture, 0)
-        scores = {}
-        for rate in study.rates:
+        for rate in study.rates if len(study.rates) > 1 else ():
             title = f"probe of {architecture} on {probed.representation} at {rate:g}"
-            result, _ = outcome(study.probe(probed, rate), title, commit)
-            curve = result["curve"] if result else []
-            scores[rate] = curve[-1][1] if curve else -math.inf
-        rates[architecture] = max(scores, key=scores.get)
+            probes[architecture, rate] = title, study.probe(probed, rate)
+        rates[architecture] = study.rates[0]
+    scores = {}
+    found = outcomes(list(probes.values()), jobs, commit)
+    for (architecture, rate), (result, _) in zip(probes, found, strict=True):
+        curve = result["curve"] if result else []
+        scores.setdefault(architecture, {})[rate] = curve[-1][1] if curve else -math.inf
+    for architecture, tried in scores.items():
+        rates[architecture] = max(tried, key=tried.get)
         print(f"{architecture}: learning rate {rates[architecture]:g}", flush=True)
     with replacing(path) as part:
         part.write_text(json.dumps(rates, indent=2))
@@ -43,31 +45,39 @@ def chosen_rates(
 
 
 def train(
-    study: Study, cells: list[Cell], rates: dict[str, float], commit: str
+    study: Study, cells: list[Cell], rates: dict[str, float], jobs: int, commit: str
 ) -> list[str]:
-    """Trains all cells that are not finished; returns what failed."""
-    errors = []
-    for number, one in enumerate(cells, 1):
-        title = (
-            f"cell {number} of {len(cells)}: {one.architecture} on {one.representation}, "
-            f"seed {one.seed}"
+    """Trains all cells that are not finished, `jobs` at once; returns what failed."""
+    planned = [
+        (
+            f"cell {number} of {len(cells)}: {one.title}, seed {one.seed}",
+            study.job(one, rates[one.architecture]),
         )
-        job = study.job(one, rates[one.architecture])
-        _, error = outcome(job, title, commit)
-        errors += [error] if error else []
-    return errors
+        for number, one in enumerate(cells, 1)
+    ]
+    return [error for _, error in outcomes(planned, jobs, commit) if error]
 
 
-def outcome(job: Job, title: str, commit: str) -> tuple[dict | None, str]:
-    """A job's result, which may be there already, or what went wrong with it."""
-    if result := job.result:
-        return result, ""
-    print(title, flush=True)
-    try:
-        return processes.alone(cell.run, job, commit), ""
-    except UserError as error:
-        print(f"failed: {error}", flush=True)
-        return None, f"{title}: {error}"
+def outcomes(
+    titled: list[tuple[str, Job]], jobs: int, commit: str
+) -> list[tuple[dict | None, str]]:
+    """Each job's result, which may be there already, and what went wrong with it."""
+    found = [(job.result, "") for _, job in titled]
+    missing = [number for number, (result, _) in enumerate(found) if not result]
+
+    def calls():
+        for number in missing:
+            print(titled[number][0], flush=True)
+            yield titled[number][1], commit
+
+    for place, result, error in processes.each_alone(cell.run, calls(), jobs):
+        if error and not isinstance(error, UserError):
+            raise error
+        title = titled[missing[place]][0]
+        if error:
+            print(f"{title} failed: {error}", flush=True)
+        found[missing[place]] = result, f"{title}: {error}" if error else ""
+    return found
 
 
 def report(study: Study) -> str:
