@@ -2,49 +2,85 @@
 
   python examples/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study
 
-or make study STUDY_FLAGS="--data=... --tests=... --out=...". Three rounds of study.py: all
-pairs, then the twelve best on the first test for four times as much work, then the four
-best of those for four times as much again, with two seeds. Stop it whenever you like, for
-the same command goes on. What follows a lone -- goes to every study.py.
+or make study STUDY_FLAGS="--data=... --tests=... --out=...". First all pairs; then the
+networks that this project began with; then the twelve best pairs on the first test for
+four times as much work; then the four best of those for four times as much again, with
+two seeds. Stop it whenever you like, for the same command goes on. With
+--figures=docs/study tables and plots are put there, as docs/study.md shows them. What
+follows a lone -- goes to every study.py.
 """
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import app, flags
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_string("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/study", "Folder for the rounds.")
-_CONFIG = flags.DEFINE_string("base", "configs/study.py", "Config of every cell.")
+_FIGURES = flags.DEFINE_string("figures", None, "Folder for copies of what is shown.")
 _JOBS = flags.DEFINE_integer("jobs", 2, "Cells at once, each on its share of the cores.")
 _TFLOP = flags.DEFINE_float(
     "tflop", 2.5, "Work of a cell of the first round; about 4 minutes on one core."
 )
+_ROUNDS = flags.DEFINE_list("rounds", None, "Only these, by name; default: all.")
 
 ROOT = Path(__file__).parent.parent
-ROUNDS = (  # folder, times as much work, further flags
-    ("all", 1, []),
-    ("twelve", 4, ["--from=all", "--best=12"]),
-    ("four", 16, ["--from=twelve", "--best=4", "--seeds=2"]),
-)
 PROBE_SHARE = 0.2  # of the first round's cells: a tenth is 20 steps for the dearest
+SHOWN = ("results.md", "results.csv", "heat_map.png", "quality_against_cost.png")
+SHOWN += ("curves.png",)
+
+
+class Round(NamedTuple):
+    """One call of study.py."""
+
+    name: str  # of its folder
+    times: int  # the work of a cell, in that of the first round's
+    flags: tuple[str, ...] = ()
+    config: str = "study"
+    start: str = ""  # the round whose best go on
+
+
+def original(representation: str) -> Round:
+    """A network of the project's beginnings, in its own sizes."""
+    names = f"--representations={representation}", "--architectures=fnn", "--rates=1e-3"
+    return Round(f"original_{representation}", 4, names, f"original_{representation}")
+
+
+ROUNDS = (
+    Round("all", 1),
+    original("waveform"),
+    original("magnitude"),
+    Round("twelve", 4, ("--best=12",), start="all"),
+    Round("four", 16, ("--best=4", "--seeds=2"), start="twelve"),
+)
 
 
 def main(argv: list[str]) -> None:
     """Runs the rounds."""
     out = Path(_OUT.value)
-    for name, times, more in ROUNDS:
-        more = [flag.replace("--from=", f"--from={out}/") for flag in more]
+    for one in ROUNDS:
+        if _ROUNDS.value and one.name not in _ROUNDS.value:
+            continue
+        config = ROOT / "configs" / f"{one.config}.py"
+        start = [f"--from={out / one.start}"] if one.start else []
         command = [
-            *(sys.executable, ROOT / "study.py", f"--config={_CONFIG.value}"),
-            *(f"--data={_DATA.value}", f"--tests={_TESTS.value}", f"--out={out / name}"),
-            *(f"--tflop={times * _TFLOP.value:g}", f"--probe_share={PROBE_SHARE}"),
-            *(f"--jobs={_JOBS.value}", *more, *argv[1:]),
+            *(sys.executable, ROOT / "study.py", f"--config={config}"),
+            *(f"--data={_DATA.value}", f"--tests={_TESTS.value}"),
+            *(f"--out={out / one.name}", f"--tflop={one.times * _TFLOP.value:g}"),
+            *(f"--probe_share={PROBE_SHARE}", f"--jobs={_JOBS.value}"),
+            *(*start, *one.flags, *argv[1:]),
         ]
         if code := subprocess.run(command).returncode:
             sys.exit(code)
+        if _FIGURES.value:
+            for name in SHOWN:
+                place = Path(_FIGURES.value, f"{one.name}_{name}")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(out / one.name / name, place)
 
 
 if __name__ == "__main__":
