@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 from chunk_grids import grids_apart
 
 from sep.checkpoints import PRETRAINED, load_model
@@ -53,3 +55,79 @@ def test_borders_of_chunks_are_not_heard(separation, duet):
     power_T = (difference_SCT[..., :whole] ** 2).mean((0, 1)).reshape(-1, hop).mean(0)
     places = np.array([part.mean() for part in np.array_split(power_T, 12)])
     assert places[0] < 4 * np.median(places)  # where chunks fade into each other
+
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def stems(duet):
+    """Ten seconds of the example: name -> (C, T)."""
+    return {name: duet[name][:, 4 * RATE : 14 * RATE] for name in ("piano", "violin")}
+
+
+def scores(separation, stems, rate=RATE, mixture_CT=None):
+    """SI-SDR of each source, in dB, separated from their sum or from a likeness of it."""
+    mixture_CT = sum(stems.values()) if mixture_CT is None else mixture_CT
+    found = separation(np.ascontiguousarray(mixture_CT.T), rate)
+    return np.array(
+        [si_sdr(stem.ravel(), found[name].T.ravel()) for name, stem in stems.items()]
+    )
+
+
+@pytest.fixture(scope="module")
+def usual(separation, stems):
+    return scores(separation, stems)
+
+
+@pytest.mark.parametrize("peak_db", [-60, -30, 0])
+def test_any_level_is_separated_alike(separation, stems, usual, peak_db):
+    gain = 10 ** (peak_db / 20) / np.abs(sum(stems.values())).max()
+    found = scores(separation, {name: gain * stem for name, stem in stems.items()})
+    np.testing.assert_allclose(found, usual, atol=0.1)
+
+
+@pytest.mark.parametrize("louder", ["piano", "violin"])
+def test_a_soft_source_beside_a_loud_one_is_found(separation, stems, louder):
+    gain = 10 ** (10 / 20)
+    uneven = {name: stem * (gain if name == louder else 1) for name, stem in stems.items()}
+    before = [si_sdr(s.ravel(), sum(uneven.values()).ravel()) for s in uneven.values()]
+    gained = scores(separation, uneven) - np.array(before)
+    assert gained.max() > 8  # of the soft one
+    assert gained.min() > 1.5
+
+
+def test_mono_is_separated_as_well(separation, stems, usual):
+    mono = {name: stem.mean(0, keepdims=True) for name, stem in stems.items()}
+    assert (scores(separation, mono) > usual - 0.5).all()
+
+
+@pytest.mark.parametrize("rate", [22050, 96000])
+def test_any_sample_rate_is_separated_as_well(separation, stems, usual, rate):
+    other = {name: soxr.resample(stem.T, RATE, rate).T for name, stem in stems.items()}
+    np.testing.assert_allclose(scores(separation, other, rate), usual, atol=0.5)
+
+
+def test_lossy_mixtures_are_separated_as_well(separation, stems, usual, tmp_path):
+    mixture_CT = sum(stems.values())
+    path = tmp_path / "mixture.mp3"
+    how = {"bitrate_mode": "CONSTANT", "compression_level": 0.78}
+    soundfile.write(path, mixture_CT.T, RATE, subtype="MPEG_LAYER_III", **how)
+    kilobits = path.stat().st_size * 8 / 10 / 1000
+    assert kilobits == pytest.approx(96, abs=4)
+    lossy_TC, _ = soundfile.read(path, dtype="float32")
+    found = scores(separation, stems, RATE, lossy_TC[: mixture_CT.shape[1]].T)
+    np.testing.assert_allclose(found, usual, atol=0.5)
+
+
+@pytest.mark.parametrize("name", ["piano", "violin"])
+def test_an_instrument_alone_leaves_the_other_stem_empty(separation, stems, name):
+    found = separation(np.ascontiguousarray(stems[name].T), RATE)
+    power = {key: np.mean(wave**2) for key, wave in found.items()}
+    (other,) = power.keys() - {name}
+    assert 10 * np.log10(power[name] / power[other]) > 25
+
+
+def test_silence_stays_silence(separation):
+    for wave in separation(np.zeros((5 * RATE, 2), np.float32), RATE).values():
+        assert not wave.any()
