@@ -33,7 +33,8 @@ UNSAID = {
         "magnitude": {"dft": "fft"},
         "complex": {"dft": "fft", "with_magnitude": False},
         "fnn": {"depth": 2},
-    }
+    },
+    "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
 }
 # Settings of architectures that had other names there: the new one, and its value.
 RENAMED = {

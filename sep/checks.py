@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from sep import wiener
 from sep.errors import UserError
 from sep.losses import LOSSES
 from sep.separator import build, lookup, output_names
@@ -35,6 +36,7 @@ def check(config: dict) -> None:
     output_names(config["model"])
     check_data(config)
     Plan.from_config(config)
+    wiener.from_config(config)
     separator = build(config["model"])
     crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
     mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)

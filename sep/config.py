@@ -129,6 +129,10 @@ def get_config() -> ConfigDict:
                 "chunk_seconds": 10.0,
                 "overlap": 0.1,  # share of a chunk that fades into its neighbours
                 "batch_size": 4,  # chunks of one channel in hand at once
+                # Estimates are refined by a Wiener filter over all channels (sep/wiener.py)
+                # in frames about so long; 0: they are not.
+                "wiener_seconds": 0.19,
+                "wiener_exponent": 1.25,  # 2: as sure as the estimates; less: less sure
             },
         }
     )

@@ -12,7 +12,7 @@ import flax
 import jax
 import numpy as np
 
-from sep import audio
+from sep import audio, wiener
 from sep.checkpoints import Model, load_model
 from sep.errors import UserError
 from sep.separator import build, output_names
@@ -20,7 +20,11 @@ from sep.streaming import Plan, separate
 
 
 def load(
-    model: str = "duet", *, overlap: float | None = None, shifts: int = 1
+    model: str = "duet",
+    *,
+    overlap: float | None = None,
+    shifts: int = 1,
+    refine: bool = True,
 ) -> "Separation":
     """A model made ready to separate.
 
@@ -29,11 +33,13 @@ def load(
       overlap: share of a chunk that fades into its neighbours, 0 <= overlap < 1; by
         default what the model was made with. More takes longer and can sound smoother.
       shifts: separate so many times, with chunks that begin elsewhere, and average.
+      refine: whether a Wiener filter over all channels refines what the network says, if
+        the model is made with one (`sep.wiener`). Without it separation is faster.
 
     Raises:
       UserError: there is no such model, or this version of Sep cannot build it.
     """
-    return Separation(load_model(model), overlap=overlap, shifts=shifts)
+    return Separation(load_model(model), overlap=overlap, shifts=shifts, refine=refine)
 
 
 class Separation:
@@ -46,10 +52,18 @@ class Separation:
       UserError: the model is not one that this version of Sep can build.
     """
 
-    def __init__(self, model: Model, *, overlap: float | None = None, shifts: int = 1):
+    def __init__(
+        self,
+        model: Model,
+        *,
+        overlap: float | None = None,
+        shifts: int = 1,
+        refine: bool = True,
+    ):
         try:
             self.names = output_names(model.config["model"])
             self._plan = Plan.from_config(model.config, overlap, shifts)
+            self._refine = wiener.from_config(model.config) if refine else None
             separator = build(model.config["model"])
             variables = jax.device_put({"params": model.params})
             shape = self._plan.batch, 1, self._plan.chunk
@@ -123,7 +137,10 @@ class Separation:
     ) -> Iterator[np.ndarray]:
         """Stems (S, C, T) block by block: see `sep.streaming.separate`."""
         return separate(
-            self._apply, blocks_CT, self._plan, sample_rate=sample_rate, rms=rms
+            *(self._apply, blocks_CT, self._plan),
+            sample_rate=sample_rate,
+            rms=rms,
+            refine=self._refine,
         )
 
     def to_array(self, recording: Path) -> np.ndarray:

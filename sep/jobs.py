@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
     Attributes:
       model: see `sep.checkpoints.locate_model`.
-      overlap, shifts: see `sep.inference.load`.
+      overlap, shifts, refine: see `sep.inference.load`.
       stems, minus, gains: see `sep.outputs.plan_outputs`.
       container, subtype: see `sep.audio.choose`.
       excerpt: that is separated as if it were all.
@@ -40,6 +40,7 @@ class Request(NamedTuple):
     model: str = "duet"
     overlap: float | None = None
     shifts: int = 1
+    refine: bool = True
     stems: tuple[str, ...] = ()
     minus: tuple[str, ...] = ()
     gains: dict[str, float] = {}  # never changed
@@ -84,7 +85,8 @@ class Worker:
 
     def __init__(self, request: Request):
         path = locate_model(request.model)
-        self._separation = load(str(path), overlap=request.overlap, shifts=request.shifts)
+        how = {name: getattr(request, name) for name in ("overlap", "shifts", "refine")}
+        self._separation = load(str(path), **how)
         self.outputs = _outputs(request, self._separation.names)
         self._request = request
         self._how = _how(request, self.outputs, manifest.sha256(path))
@@ -229,6 +231,7 @@ def _how(request: Request, outputs: list[Output], model: str) -> dict:
         "subtype": request.subtype,
         "overlap": request.overlap,
         "shifts": request.shifts,
+        "refine": request.refine,
         "start": request.excerpt.start,
         "duration": None if duration == audio.WHOLE.duration else duration,
         "page": request.page,

@@ -60,6 +60,7 @@ def separate(
     *,
     sample_rate: int,
     rms: float,
+    refine: Callable | None = None,
 ) -> Iterator[np.ndarray]:
     """Stems (S, C, T) of a recording, block by block, at its own rate and level.
 
@@ -73,13 +74,14 @@ def separate(
       plan: how `apply` wants it cut.
       sample_rate: the recording's, in Hz.
       rms: the recording's; see `sep.separator.level_gain`.
+      refine: sources (S, C, chunk) of a chunk -> better ones, of the same sum; or None.
     """
     gain = level_gain(rms)  # a power of two: nothing is rounded
     mixture, heard = itertools.tee(gain * block.astype(np.float64) for block in blocks_CT)
     heard = (block.astype(np.float32) for block in heard)
     if sample_rate != plan.sample_rate:
         heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = separate_shifted(apply, heard, plan)
+    sources = separate_shifted(apply, heard, plan, refine)
     sources = audio.resample(sources, plan.sample_rate, sample_rate)
     return (block / gain for block in consistent(mixture, sources))
 
@@ -92,16 +94,19 @@ def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def separate_shifted(
-    apply: Callable, blocks_CT: Iterable[np.ndarray], plan: Plan
+    apply: Callable,
+    blocks_CT: Iterable[np.ndarray],
+    plan: Plan,
+    refine: Callable | None = None,
 ) -> Iterator[np.ndarray]:
     """As `separate_chunks`, averaged over grids of chunks that begin at other samples."""
     if plan.shifts == 1:
-        return separate_chunks(apply, blocks_CT, plan)
+        return separate_chunks(apply, blocks_CT, plan, refine)
     hop = plan.chunk - plan.overlap
     grids = []
     for number, blocks in enumerate(itertools.tee(blocks_CT, plan.shifts)):
         shift = number * hop // plan.shifts
-        sources = separate_chunks(apply, _after_silence(blocks, shift), plan)
+        sources = separate_chunks(apply, _after_silence(blocks, shift), plan, refine)
         grids.append(windows(_without(sources, shift), SEGMENT, SEGMENT))
     return (
         sum(source for source, _ in together) / np.float32(plan.shifts)
@@ -125,7 +130,10 @@ def _without(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 
 
 def separate_chunks(
-    apply: Callable, blocks_CT: Iterable[np.ndarray], plan: Plan
+    apply: Callable,
+    blocks_CT: Iterable[np.ndarray],
+    plan: Plan,
+    refine: Callable | None = None,
 ) -> Iterator[np.ndarray]:
     """Blocks (C, T) in, blocks (S, C, T) out: same total length.
 
@@ -138,6 +146,8 @@ def separate_chunks(
     tail = None
     chunks = windows(blocks_CT, plan.chunk, hop)
     for chunk_SCT, (chunk_CT, last) in _separated(apply, chunks, plan):
+        if refine:
+            chunk_SCT = np.array(refine(chunk_SCT))
         if tail is not None:
             head = chunk_SCT[..., : plan.overlap]
             chunk_SCT[..., : plan.overlap] = tail + fade_in * (head - tail)

@@ -11,7 +11,9 @@ from sep.separator import build
 
 
 @functools.cache
-def small_model(architecture="lstm", context=0, chunk_seconds=0.25) -> Model:
+def small_model(
+    architecture="lstm", context=0, chunk_seconds=0.25, wiener_seconds=0.0
+) -> Model:
     """Of one architecture; `context` is that of `fnn`."""
     config = get_config().to_dict()
     config["model"] |= {
@@ -25,6 +27,8 @@ def small_model(architecture="lstm", context=0, chunk_seconds=0.25) -> Model:
         "chunk_seconds": chunk_seconds,
         "overlap": 0.1,
         "batch_size": 4,
+        "wiener_seconds": wiener_seconds,
+        "wiener_exponent": 1.25,
     }
     init = jax.jit(build(config["model"]).init)
     noise = 0.1 * np.random.default_rng(0).standard_normal((1, 1, 4000), np.float32)

@@ -192,7 +192,7 @@ def test_every_wish_reaches_the_work(place):
     done = place.call(
         "--stems=violin", "--minus=violin", "--gains=piano=-inf", "--start=0:00.25",
         "--duration=0.5", "--format=flac", "--subtype=PCM_24", "--overlap=0.3",
-        "--shifts=2", "--out=wish-out", "wish.wav",
+        "--shifts=2", "--norefine", "--out=wish-out", "wish.wav",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = place.folder / "wish-out" / "wish"
@@ -203,7 +203,7 @@ def test_every_wish_reaches_the_work(place):
     expected = {
         "outputs": {"violin": [0, 1], "minus_violin": [1, 0], "remix": [0, 1]},
         "container": "flac", "subtype": "PCM_24", "overlap": 0.3, "shifts": 2,
-        "start": 0.25, "duration": 0.5, "page": False,
+        "refine": False, "start": 0.25, "duration": 0.5, "page": False,
     }  # fmt: skip
     assert {name: how[name] for name in expected} == expected
 

@@ -59,6 +59,9 @@ _OVERLAP = flags.DEFINE_float(
 _SHIFTS = flags.DEFINE_integer(
     "shifts", 1, "Separate so many times with shifted chunks, and average.", 1, 100
 )
+_REFINE = flags.DEFINE_bool(
+    "refine", True, "A filter over all channels betters the network's stems; or faster."
+)
 _PAGE = flags.DEFINE_bool(
     "page", False, "Write a page to listen to each recording's outputs."
 )
@@ -117,7 +120,7 @@ def main(argv: list[str]) -> int:
     from sep.jobs import Request, files_of
 
     request = Request(
-        _MODEL.value, _OVERLAP.value, _SHIFTS.value, *wishes, _FORMAT.value,
+        _MODEL.value, _OVERLAP.value, _SHIFTS.value, _REFINE.value, *wishes, _FORMAT.value,
         _SUBTYPE.value, Excerpt(start, duration), _PAGE.value, _SKIP_EXISTING.value,
     )  # fmt: skip
     refuse_overwriting(tasks, files_of(request))

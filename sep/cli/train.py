@@ -70,6 +70,7 @@ MAY_CHANGE = frozenset(
     {"data.workers", "data.cache", "data.strict", "train.steps", "train.checkpoint_seconds"}
     | {"train.max_skipped", "train.patience"}
     | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
+    | {"separation.wiener_seconds", "separation.wiener_exponent"}
 )
 
 
