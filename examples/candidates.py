@@ -1,0 +1,120 @@
+"""Candidates for the model that ships, compared at equal work (docs/model.md).
+
+  python examples/candidates.py --data=STEMS --tests=B-valid=REAL/valid,unseen=UNSEEN \
+      --out=runs/candidates --tflop=120 --jobs=2
+
+Each is the base config with a few settings changed, trained for the same number of
+floating-point operations in a process of its own, and scored on the test sets. Stop
+whenever you like, the same command goes on; --only=base,complex chooses. Prints a table,
+the best on the first test first.
+"""
+
+import json
+import math
+from pathlib import Path
+
+from absl import app, flags
+
+from sep import config
+from sep.report.statistics import ALL, summaries
+from sep.report.tables import read_csv
+from sep.study import excerpt, rounds
+from sep.study.plan import CURVE, EXCERPT, SCORES, Budget, Job, Study
+
+_DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
+_TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
+_OUT = flags.DEFINE_string("out", "runs/candidates", "Folder for the runs.")
+_TFLOP = flags.DEFINE_float("tflop", 120.0, "Training work of each; about an hour a core.")
+_JOBS = flags.DEFINE_integer("jobs", 2, "Runs at once, each on its share of the cores.")
+_ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
+
+LONG = {"n_fft": 8192, "hop_length": 2048}
+CANDIDATES = {
+    "base": {},
+    "long frames": {"model.magnitude": LONG},
+    "short frames": {"model.magnitude": {"n_fft": 2048, "hop_length": 512}},
+    "complex": {"model.representation": "complex"},
+    "complex, long frames": {"model.representation": "complex", "model.complex": LONG},
+    "gru": {"model.architecture": "rnn", "model.rnn": {"kind": "gru", "width": 512}},
+    "mingru": {"model.architecture": "rnn", "model.rnn": {"kind": "mingru", "width": 512}},
+    "bandsplit, lstm": {
+        "model.architecture": "bandsplit",
+        "model.representation": "complex",
+        "model.bandsplit": {"along_time": "lstm", "width": 64},
+    },
+    "three layers": {"model.lstm": {"depth": 3}},
+    "dropout": {"model.lstm": {"dropout": 0.2}},
+    "narrow": {"model.lstm": {"width": 320}},
+    "l1": {"train.loss": "l1"},
+    "no solos": {"data.solos": 0.0},
+    "more solos": {"data.solos": 0.4},
+    "long crops": {"data.crop_seconds": 6.0, "data.batch_size": 4},
+    "large batch": {"data.batch_size": 16},
+    "faster": {"train.learning_rate": 3e-3},
+}
+
+
+def settings_of(changes: dict) -> dict:
+    """The base, as all candidates have it, with some settings changed."""
+    settings = config.get_config()
+    settings.data.update(batch_size=8, solos=0.2)
+    settings.train.ema_decay = 0.998
+    settings.separation.wiener_seconds = 0.0  # networks are compared as they are
+    for name, value in changes.items():
+        part, key = name.split(".")
+        if isinstance(value, dict):
+            settings[part][key].update(value)
+        else:
+            settings[part][key] = value
+    return json.loads(settings.to_json())
+
+
+def main(argv: list[str]) -> None:
+    """Trains what is missing, prints the table."""
+    tests = {
+        name: Path(place) for name, _, place in (t.partition("=") for t in _TESTS.value)
+    }
+    budget = Budget(None, _TFLOP.value)
+    study = Study(
+        Path(_OUT.value), settings_of({}), budget, Path(_DATA.value), tests, (), 0.0
+    )
+    study.claim()
+    excerpt.write(study, None, 10.0)
+    chosen = _ONLY.value or list(CANDIDATES)
+    jobs = [
+        Job(
+            name,
+            study.out / name.replace(", ", "-").replace(" ", "-"),
+            settings_of(CANDIDATES[name]),
+            budget,
+            CURVE,
+            study.data,
+            tests | {EXCERPT: study.excerpt},
+        )
+        for name in chosen
+    ]
+    titled = [(job.title, job) for job in jobs]
+    found = rounds.outcomes(titled, _JOBS.value, "")
+    lines = []
+    for job, (result, error) in zip(jobs, found, strict=True):
+        if error:
+            print(error)
+            continue
+        scores = {
+            summary.test: summary.value
+            for summary in summaries(read_csv(job.folder / SCORES))
+            if (summary.source, summary.metric) == (ALL, "si_sdr")
+        }
+        lines.append((job.title, result, [scores.get(test, math.nan) for test in tests]))
+    print(f"| candidate | {' | '.join(tests)} | M | GFLOP a second | steps | hours heard |")
+    print("|---" * (5 + len(tests)) + "|")
+    for title, result, values in sorted(lines, key=lambda line: -line[2][0]):
+        print(
+            f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} "
+            f"| {result['parameters'] / 1e6:.1f} | {result['gflop_a_second']:.1f} "
+            f"| {result['steps']} | {result['audio_hours']:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)
