@@ -65,12 +65,12 @@ def refine(sources_SCT: Array, *, n_fft: int, exponent: float) -> Array:
     weight_SNF = (power_SNF + _SILENCE) ** (exponent / 2)
     share_SNF = weight_SNF / weight_SNF.sum(0)
     covariance_SCCF = covariance(spectrum_SCNF, power_SNF)
-    model_CCNF = jnp.einsum("snf,scdf->cdnf", share_SNF, covariance_SCCF)
+    # Products and sums, not einsum: products of matrices so small take longer.
+    model_CCNF = (share_SNF[:, None, None] * covariance_SCCF[:, :, :, None]).sum(0)
     white_CNF = solve(model_CCNF, mixture_CNF)
     # The last estimate is the rest: a transform less, and all sum to what they did.
-    found_SCNF = share_SNF[:-1, None] * jnp.einsum(
-        "scdf,dnf->scnf", covariance_SCCF[:-1], white_CNF
-    )
+    heard_SCNF = (covariance_SCCF[:-1, :, :, None] * white_CNF).sum(2)
+    found_SCNF = share_SNF[:-1, None] * heard_SCNF
     found_SCT = transforms.istft(found_SCNF, **how, length=sources_SCT.shape[-1])
     rest_CT = sources_SCT.sum(0) - found_SCT.sum(0)
     return jnp.concatenate([found_SCT, rest_CT[None]])
@@ -79,7 +79,7 @@ def refine(sources_SCT: Array, *, n_fft: int, exponent: float) -> Array:
 def covariance(spectrum_SCNF: Array, power_SNF: Array) -> Array:
     """How each source lies between the channels: complex Hermitian (S, C, C, F)."""
     channels = spectrum_SCNF.shape[1]
-    total_SCCF = jnp.einsum("scnf,sdnf->scdf", spectrum_SCNF, spectrum_SCNF.conj())
+    total_SCCF = (spectrum_SCNF[:, :, None] * spectrum_SCNF[:, None].conj()).sum(3)
     power_S11F = power_SNF.sum(1)[:, None, None]
     diffuse_CC1 = _DIFFUSE * jnp.eye(channels)[..., None]
     return total_SCCF / (power_S11F + _SILENCE) + diffuse_CC1
