@@ -28,9 +28,13 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
         kernel, bias = (kernels[f"Dense_{index}"][name] for name in ("kernel", "bias"))
         return filled(nn.Linear(*kernel.shape), weight=kernel.T, bias=bias)
 
-    def norm(index: int) -> nn.Module:
-        scale, bias = (kernels[f"LayerNorm_{index}"][name] for name in ("scale", "bias"))
+    def norm() -> nn.Module:
+        scale, bias = (kernels["LayerNorm_0"][name] for name in ("scale", "bias"))
         return filled(nn.LayerNorm(len(scale), eps=1e-6), weight=scale, bias=bias)
+
+    def prelu(index: int) -> nn.Module:
+        slope = np.reshape(kernels[f"PReLU_{index}"]["negative_slope"], 1)
+        return filled(nn.PReLU(), weight=slope)
 
     def lstm() -> nn.Module:
         values = {}
@@ -56,9 +60,9 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
             mean_FK, deviation_FK = map(params["standardise"].get, ("mean", "deviation"))
             self.mean_F = nn.Parameter(tensor(mean_FK[:, 0]))
             self.deviation_F = nn.Parameter(tensor(deviation_FK[:, 0]))
-            self.dense = nn.ModuleList(map(dense, range(3)))
-            self.norm = nn.ModuleList(map(norm, range(2)))
-            self.lstm = lstm()
+            self.dense = nn.ModuleList(map(dense, range(4)))
+            self.prelu = nn.ModuleList(map(prelu, range(2)))
+            self.norm, self.lstm = norm(), lstm()
 
         def forward(self, mixture_BCT):
             batch, channels, length = mixture_BCT.shape
@@ -73,11 +77,11 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
             power_BNF = seen_BNF.real**2 + seen_BNF.imag**2 + 1e-12
             features_BNF = power_BNF ** (spectrogram["compression"] / 2)
             features_BNF = (features_BNF - self.mean_F) / self.deviation_F
-            compressed_BNK = torch.tanh(self.norm[0](self.dense[0](features_BNF)))
-            heard_BNK, _ = self.lstm(compressed_BNK)
-            joined_BNK = torch.cat([compressed_BNK, heard_BNK], -1)
-            joined_BNK = F.relu(self.norm[1](self.dense[1](joined_BNK)))
-            estimates_BNFS = self.dense[2](joined_BNK).unflatten(-1, (bins, sources))
+            compressed_BNK = self.prelu[0](self.dense[0](features_BNF))
+            heard_BNK, _ = self.lstm(self.norm(compressed_BNK))
+            both_BNK = compressed_BNK + self.dense[1](heard_BNK)
+            both_BNK = self.prelu[1](self.dense[2](both_BNK))
+            estimates_BNFS = self.dense[3](both_BNK).unflatten(-1, (bins, sources))
             mask_BSFN = F.softplus(estimates_BNFS).permute(0, 3, 2, 1)
             above = n_fft // 2 + 1 - bins
             highest_BSFN = mask_BSFN[:, :, -1:].expand(-1, -1, above, -1)

@@ -8,7 +8,7 @@ round, and what compiles does so before. Both sides have their batch in memory a
 network, loss, gradient and Adam.
 
 `lstm_ratio`: Open-Unmix itself (Stöter et al. 2019), one target in mono, with its own
-transform and the steps of its scripts/train.py, against `lstm` on `magnitude` with one
+transform and the steps of its scripts/train.py, against `openunmix` on `magnitude` with one
 source and Open-Unmix's sizes: three layers of 256 cells a direction, dropout, every bin.
 Ours is the whole train step, augmentation off: beyond what Open-Unmix does, it sets
 levels, goes back to waves for its loss, clips gradients and averages parameters. (One
@@ -191,13 +191,13 @@ def quiet(config: dict) -> dict:
 
 
 def lstm_config() -> dict:
-    """Our `lstm` with Open-Unmix's sizes."""
+    """Our `openunmix` with Open-Unmix's sizes."""
     config = quiet(base_config())
-    names = {"representation": "magnitude", "architecture": "lstm", "residual": False}
+    names = {"representation": "magnitude", "architecture": "openunmix", "residual": False}
     config["model"] |= names | {"sources": ("violin",)}
     spectrogram = {"n_fft": 4096, "hop_length": 1024, "max_frequency": 0.0}
     config["model"]["magnitude"] |= spectrogram
-    config["model"]["lstm"] = {"width": 512, "depth": 3, "dropout": 0.4}
+    config["model"]["openunmix"] = {"width": 512, "depth": 3, "dropout": 0.4}
     return config
 
 
@@ -255,7 +255,7 @@ def open_unmix_step(ours: Step) -> Callable[[], None]:
     sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from openunmix import model, transforms
 
-    magnitude, lstm = ours.config["model"]["magnitude"], ours.config["model"]["lstm"]
+    magnitude, lstm = ours.config["model"]["magnitude"], ours.config["model"]["openunmix"]
     stft, _ = transforms.make_filterbanks(magnitude["n_fft"], magnitude["hop_length"])
     encoder = torch.nn.Sequential(stft, model.ComplexNorm(mono=True))
     mixture_BCT = torch.from_numpy(ours.stems_BSCT.sum(1))

@@ -1,4 +1,4 @@
-"""The bundled model: piano and violin, lstm on magnitude, 5.4 M parameters.
+"""The bundled model: piano and violin, openunmix on magnitude, 5.4 M parameters.
 
   python train.py --config=configs/duet.py --data=STEMS --workdir=runs/duet
 
@@ -12,6 +12,8 @@ from sep import config
 def get_config():
     """The base, for longer, with the augmentation that there was when it was trained."""
     settings = config.get_config()
+    settings.model.architecture = "openunmix"
+    settings.model.openunmix.update(depth=2, dropout=0.0)
     data = settings.data
     data.aligned = data.room = data.band_limit = data.clip = 0.0
     for timbre in data.timbre.values():

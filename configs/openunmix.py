@@ -10,10 +10,9 @@ from sep import config
 
 
 def get_config():
-    """The base, with Open-Unmix's sizes and its dropout."""
+    """The base, with Open-Unmix's network and its sizes."""
     settings = config.get_config()
     model = settings.model
-    model.representation, model.architecture = "magnitude", "lstm"
+    model.representation, model.architecture = "magnitude", "openunmix"
     model.magnitude.update(n_fft=4096, hop_length=1024, max_frequency=16000.0)
-    model.lstm.update(width=512, depth=3, dropout=0.4)
     return settings

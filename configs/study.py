@@ -1,8 +1,9 @@
 """What study.py compares: every pair, small, at 22.05 kHz and one channel.
 
-  make study STUDY_FLAGS="--data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study"
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+      --out=runs/study --tflop=2.5
 
-docs/study.md has what came of it, and how long it took.
+make study calls it in several rounds. docs/study.md has what came of it, and how long it took.
 """
 
 from sep import config, presets

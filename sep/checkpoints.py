@@ -24,7 +24,8 @@ from safetensors.numpy import save
 from sep.errors import UserError
 from sep.files import replacing
 
-FORMAT = "sep-release-1"
+FORMAT = "sep-release-2"
+FIRST_FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent / "pretrained"
 # Settings younger than the first release files, and what files without them mean.
@@ -76,19 +77,32 @@ def load_model(name: str) -> Model:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: is not a release file of Sep ({error})") from None
-    if metadata.pop("format", None) != FORMAT:
+    written = metadata.pop("format", None)
+    if written not in (FORMAT, FIRST_FORMAT):
         raise UserError(f"{path}: is not a release file that this version of Sep reads")
     try:
         config = json.loads(metadata.pop("config"))
     except (KeyError, json.JSONDecodeError):
         raise UserError(f"{path}: is a release file without a readable config") from None
     params = {name: array.astype(np.float32) for name, array in arrays.items()}
-    return Model(completed(config), unflatten_dict(params, sep="/"), metadata)
+    config = completed(config)
+    if written == FIRST_FORMAT:
+        config = of_first_format(config)
+    return Model(config, unflatten_dict(params, sep="/"), metadata)
 
 
 def completed(config):
     """A config in the words of today, with the settings that it is too old to name."""
     return _renamed(_with_unsaid(config, UNSAID))
+
+
+def of_first_format(config):
+    """A config of a file in which Open-Unmix's network bore the name `lstm`."""
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or model.get("architecture") != "lstm":
+        return config
+    moved = {"architecture": "openunmix", "openunmix": model.get("lstm")}
+    return config | {"model": model | moved}
 
 
 def _with_unsaid(config, unsaid):

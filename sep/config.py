@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
                     "kind": "mingru",  # or "gru", "simple"
                 },
                 "lstm": {"width": 512, "depth": 2, "dropout": 0.0},
+                "openunmix": {"width": 512, "depth": 3, "dropout": 0.4},
                 "tcn": {"width": 144, "depth": 6, "dropout": 0.0, "dilations": 6},
                 "bandsplit": {
                     "width": 96,

@@ -11,12 +11,12 @@ def grids_apart(separation, wave_CT):
 
     The others begin half a chunk later. The first chunk is left out: silence precedes it.
     """
-    plan, apply = separation._plan, separation._apply
+    plan, apply, refine = separation._plan, separation._apply, separation._refine
     hop = plan.chunk - plan.overlap
     silence = np.zeros((len(wave_CT), hop // 2 // CELL * CELL), np.float32)
     both = []
     for before in (silence[:, :0], silence):
         blocks = [np.concatenate([before, wave_CT], 1)]
-        stems_SCT = np.concatenate(list(separate_chunks(apply, blocks, plan)), -1)
+        stems_SCT = np.concatenate(list(separate_chunks(apply, blocks, plan, refine)), -1)
         both.append(stems_SCT[..., before.shape[1] :])
     return both[0][..., hop:-hop], (both[0] - both[1])[..., hop:-hop]

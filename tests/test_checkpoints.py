@@ -9,7 +9,15 @@ import pytest
 from safetensors.numpy import save_file
 from test_separator import init, noise, small_model
 
-from sep.checkpoints import FORMAT, Checkpoints, Model, completed, load_model, save_model
+from sep.checkpoints import (
+    FORMAT,
+    Checkpoints,
+    Model,
+    completed,
+    load_model,
+    of_first_format,
+    save_model,
+)
 from sep.config import get_config
 from sep.errors import UserError
 from sep.inference import Separation
@@ -45,9 +53,10 @@ def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):
     save_model(path, model._replace(config=config))
     assert load_model(str(path)).config == model.config
     # What a file does say stands, be it nonsense.
-    for said in ({"model": {"magnitude": {"dft": "matrix"}}}, {"model": [1]}, [2], "x"):
-        again = completed(said)
-        assert again == said or again["model"]["magnitude"] == {"dft": "matrix"}
+    for said in ([1], "x", {"magnitude": {"dft": "matrix"}}):
+        assert completed(said) == said or said["magnitude"]
+        again = completed({"model": said})["model"]
+        assert again == said or again["magnitude"] == {"dft": "matrix"}
 
 
 def test_settings_of_old_names_are_read_as_they_were_meant():
@@ -59,6 +68,15 @@ def test_settings_of_old_names_are_read_as_they_were_meant():
     assert old["lstm"] == {"hidden": 256, "layers": 2}  # and nobody's config is changed
     for nonsense in ({"model": {"lstm": {"hidden": "x"}}}, {"model": {"lstm": 3}}):
         assert completed(nonsense)["model"]["lstm"] == nonsense["model"]["lstm"]
+
+
+def test_files_of_the_first_format_mean_open_unmix_by_lstm():
+    sizes = {"width": 8, "depth": 1, "dropout": 0.0}
+    old = {"model": {"architecture": "lstm", "lstm": sizes}, "separation": {}}
+    model = of_first_format(old)["model"]
+    assert (model["architecture"], model["openunmix"]) == ("openunmix", sizes)
+    for other in ({"model": {"architecture": "fnn"}}, {"model": 3}, [1]):
+        assert of_first_format(other) == other
 
 
 def test_what_is_no_model_is_refused(model, tmp_path):

@@ -18,7 +18,7 @@ STEPS = 60
 QUICK = {
     *itertools.product(REPRESENTATIONS, ["fnn"]),
     *(("waveform", "cnn"), ("mel", "rnn"), ("magnitude", "lstm")),
-    *(("mdct", "tcn"), ("complex", "bandsplit")),
+    *(("mdct", "tcn"), ("complex", "bandsplit"), ("magnitude", "openunmix")),
 }
 PAIRS = [
     pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
@@ -26,8 +26,8 @@ PAIRS = [
 ]
 
 
-def test_there_are_42():
-    assert len(PAIRS) == 42
+def test_there_are_49():
+    assert len(PAIRS) == 49
 
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)

@@ -12,7 +12,7 @@ from sep.metrics import si_sdr
 
 # Mean SI-SDR over the example's two sources, in dB. It changes only with the model, or
 # with what separation computes: then the scores in README.md and docs/model.md change too.
-GOLDEN = 10.37
+GOLDEN = 10.70
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,8 @@ def test_its_file_is_small_and_says_what_it_is():
     assert model.config["model"]["sources"] == ["piano", "violin"]
     assert len(model.metadata["commit"]) == 40
     assert model.metadata["licence"]
+    # Its file is of the first format, in which this network had another's name.
+    assert model.config["model"]["architecture"] == "openunmix"
 
 
 def test_it_separates_the_example_as_well_as_documented(separation, duet, example_folder):
@@ -49,7 +51,7 @@ def test_borders_of_chunks_are_not_heard(separation, duet):
     mixture_CT = np.concatenate([duet["mixture"], duet["mixture"][:, ::-1]], 1)
     stems_SCT, difference_SCT = grids_apart(separation, mixture_CT)
     level = 10 * np.log10(np.mean(difference_SCT**2) / np.mean(stems_SCT**2))
-    assert level < -38
+    assert level < -30
     hop = separation._plan.chunk - separation._plan.overlap
     whole = difference_SCT.shape[-1] // hop * hop
     power_T = (difference_SCT[..., :whole] ** 2).mean((0, 1)).reshape(-1, hop).mean(0)

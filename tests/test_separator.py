@@ -24,6 +24,7 @@ def small_model(representation="magnitude", architecture="lstm", **changes):
     model["cnn"] |= {"width": 4, "depth": 1}
     model["rnn"] |= {"width": 16, "depth": 1}
     model["lstm"] |= {"width": 16}
+    model["openunmix"] |= {"width": 16, "depth": 1, "dropout": 0.0}
     model["tcn"] |= {"width": 16, "depth": 2}
     model["bandsplit"] |= {"width": 8, "depth": 1, "fine": 4}
     return model | changes
@@ -106,7 +107,9 @@ def test_where_all_are_silent_each_gets_the_same():
 
 
 def test_unknown_names_are_listed():
-    with pytest.raises(UserError, match="known: bandsplit, cnn, fnn, lstm, rnn, tcn"):
+    with pytest.raises(
+        UserError, match="known: bandsplit, cnn, fnn, lstm, openunmix, rnn, tcn"
+    ):
         build(small_model(architecture="transformer"))
     with pytest.raises(
         UserError, match="known: complex, learned, log_magnitude, magnitude"

@@ -13,6 +13,7 @@ from sep.architectures.bandsplit import Bandsplit
 from sep.architectures.cnn import Cnn
 from sep.architectures.fnn import Fnn
 from sep.architectures.lstm import Lstm
+from sep.architectures.openunmix import OpenUnmix
 from sep.architectures.rnn import Rnn
 from sep.architectures.tcn import Tcn
 
@@ -23,4 +24,5 @@ ARCHITECTURES = {
     "lstm": Lstm,
     "tcn": Tcn,
     "bandsplit": Bandsplit,
+    "openunmix": OpenUnmix,
 }

@@ -1,7 +1,6 @@
 """What networks share that see each frame whole: compress its bins, listen, expand."""
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax import Array
 
 from sep.architectures.memory import kept
@@ -9,11 +8,12 @@ from sep.architectures.output import faint
 
 
 class Framewise(nn.Module):
-    """Compress the bins of a frame, listen along time, expand; after Open-Unmix.
+    """Compress the bins of a frame, add what is heard along time, expand.
 
-    Stöter et al. (2019), with layer for batch normalisation, so that the network is a
-    pure function of one recording. What was compressed goes past the layers as well. A
-    kind of it defines `layer(heard_BNK, index) -> heard_BNK`, K = width.
+    Dense layers with PReLU, as `fnn` has them; what the layers along time hear is added
+    between them, next to nothing at first. So a new network learns from single frames at
+    once, which takes it far, and from time after that. A kind of it defines
+    `layer(heard_BNK, index) -> heard_BNK`, K = width.
 
     Attributes:
       width: numbers that a frame is compressed to.
@@ -33,8 +33,8 @@ class Framewise(nn.Module):
     ) -> Array:
         batch, frames, bins, _ = features_BNFK.shape
         flat_MK = features_BNFK.reshape(batch * frames, -1)
-        compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(self.width)(flat_MK)))
-        heard_BNK = compressed_MK.reshape(batch, frames, -1)
+        compressed_MK = nn.PReLU()(nn.Dense(self.width)(flat_MK))
+        heard_BNK = nn.LayerNorm()(compressed_MK).reshape(batch, frames, -1)
         for index in range(self.depth):
             if index:
                 heard_BNK = nn.Dropout(
@@ -42,8 +42,8 @@ class Framewise(nn.Module):
                 )(heard_BNK)
             heard_BNK = kept(self.layer(heard_BNK, index))
         heard_MK = heard_BNK.reshape(batch * frames, -1)
-        joined_MK = jnp.concatenate([compressed_MK, heard_MK], -1)
-        joined_MK = nn.relu(nn.LayerNorm()(nn.Dense(self.width)(joined_MK)))
+        both_MK = compressed_MK + nn.Dense(self.width, kernel_init=faint())(heard_MK)
+        both_MK = nn.PReLU()(nn.Dense(self.width)(both_MK))
         numbers = bins * num_sources * num_outputs
-        estimates = nn.Dense(numbers, kernel_init=faint())(joined_MK)
+        estimates = nn.Dense(numbers, kernel_init=faint())(both_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

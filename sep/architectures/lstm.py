@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over whole frames, of Open-Unmix's kind."""
+"""A bidirectional LSTM over whole frames."""
 
 from jax import Array
 
