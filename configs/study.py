@@ -3,7 +3,7 @@
   python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
       --out=runs/study --tflop=2.5
 
-make study calls it in several rounds. docs/study.md has what came of it, and how long it took.
+make study calls it in several rounds. docs/study.md has what came of it, and the times.
 """
 
 from sep import config, presets
