@@ -35,6 +35,7 @@ CANDIDATES = {
     "short frames": {"model.magnitude": {"n_fft": 2048, "hop_length": 512}},
     "complex": {"model.representation": "complex"},
     "complex, long frames": {"model.representation": "complex", "model.complex": LONG},
+    "openunmix": {"model.architecture": "openunmix", "model.openunmix": {"depth": 2}},
     "gru": {"model.architecture": "rnn", "model.rnn": {"kind": "gru", "width": 512}},
     "mingru": {"model.architecture": "rnn", "model.rnn": {"kind": "mingru", "width": 512}},
     "bandsplit, lstm": {
