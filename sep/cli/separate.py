@@ -60,7 +60,7 @@ _SHIFTS = flags.DEFINE_integer(
     "shifts", 1, "Separate so many times with shifted chunks, and average.", 1, 100
 )
 _REFINE = flags.DEFINE_bool(
-    "refine", True, "A filter over all channels betters the network's stems; or faster."
+    "refine", True, "Refine stems by a filter over all channels; without, faster."
 )
 _PAGE = flags.DEFINE_bool(
     "page", False, "Write a page to listen to each recording's outputs."
