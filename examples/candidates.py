@@ -1,4 +1,4 @@
-"""Candidates for the model that ships, compared at equal work (docs/model.md).
+"""Candidates for the model that ships, compared at equal work (docs/roadmap.md).
 
   python examples/candidates.py --data=STEMS --tests=B-valid=REAL/valid,unseen=UNSEEN \
       --out=runs/candidates --tflop=120 --jobs=2
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from absl import app, flags
 
-from sep import config
+from sep import cli, config
 from sep.report.statistics import ALL, summaries
 from sep.report.tables import read_csv
 from sep.study import excerpt, rounds
-from sep.study.plan import CURVE, EXCERPT, SCORES, Budget, Job, Study
+from sep.study.plan import CURVE, EXCERPT, SCORES, Budget, Job, Study, names_among
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> None:
     )
     study.claim()
     excerpt.write(study, None, 10.0)
-    chosen = _ONLY.value or list(CANDIDATES)
+    chosen = names_among("candidate", _ONLY.value or [], CANDIDATES)
     jobs = [
         Job(
             name,
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> None:
         for name in chosen
     ]
     titled = [(job.title, job) for job in jobs]
-    found = rounds.outcomes(titled, _JOBS.value, "")
+    found = rounds.outcomes(titled, _JOBS.value, cli.commit())
     lines = []
     for job, (result, error) in zip(jobs, found, strict=True):
         if error:

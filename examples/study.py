@@ -51,7 +51,7 @@ def original(representation: str) -> Round:
 
 
 ROUNDS = (
-    Round("all", 1),
+    Round("all", 1, ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",)),
     original("waveform"),
     original("magnitude"),
     Round("twelve", 4, ("--best=12",), start="all"),

@@ -35,15 +35,20 @@ class Framewise(nn.Module):
         flat_MK = features_BNFK.reshape(batch * frames, -1)
         compressed_MK = nn.PReLU()(nn.Dense(self.width)(flat_MK))
         heard_BNK = nn.LayerNorm()(compressed_MK).reshape(batch, frames, -1)
-        for index in range(self.depth):
-            if index:
-                heard_BNK = nn.Dropout(
-                    self.dropout, deterministic=not self.has_rng("dropout")
-                )(heard_BNK)
-            heard_BNK = kept(self.layer(heard_BNK, index))
+        heard_BNK = self.listen(heard_BNK)
         heard_MK = heard_BNK.reshape(batch * frames, -1)
         both_MK = compressed_MK + nn.Dense(self.width, kernel_init=faint())(heard_MK)
         both_MK = nn.PReLU()(nn.Dense(self.width)(both_MK))
         numbers = bins * num_sources * num_outputs
         estimates = nn.Dense(numbers, kernel_init=faint())(both_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
+
+    def listen(self, heard_BNK: Array) -> Array:
+        """All layers, one on the other, with dropout between them."""
+        for index in range(self.depth):
+            if index:
+                heard_BNK = nn.Dropout(
+                    self.dropout, deterministic=not self.has_rng("dropout")
+                )(heard_BNK)
+            heard_BNK = kept(self.layer(heard_BNK, index))
+        return heard_BNK

@@ -4,12 +4,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from sep.architectures.memory import kept
+from sep.architectures.lstm import Lstm
 from sep.architectures.output import faint
-from sep.architectures.recurrence import bilstm, init_bilstm
 
 
-class OpenUnmix(nn.Module):
+class OpenUnmix(Lstm):
     """Compress the bins of a frame, listen along time with LSTMs, expand.
 
     Stöter et al. (2019), with layer for batch normalisation, so that the network is a
@@ -21,10 +20,6 @@ class OpenUnmix(nn.Module):
       dropout: share of activations dropped between them while training.
     """
 
-    width: int
-    depth: int
-    dropout: float
-
     @nn.compact
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
@@ -33,14 +28,7 @@ class OpenUnmix(nn.Module):
         flat_MK = features_BNFK.reshape(batch * frames, -1)
         compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(self.width)(flat_MK)))
         heard_BNK = compressed_MK.reshape(batch, frames, -1)
-        for index in range(self.depth):
-            if index:
-                heard_BNK = nn.Dropout(
-                    self.dropout, deterministic=not self.has_rng("dropout")
-                )(heard_BNK)
-            name = f"bilstm_{index}"
-            parameters = self.param(name, init_bilstm, self.width, self.width // 2)
-            heard_BNK = kept(bilstm(parameters, heard_BNK))
+        heard_BNK = self.listen(heard_BNK)
         heard_MK = heard_BNK.reshape(batch * frames, -1)
         joined_MK = jnp.concatenate([compressed_MK, heard_MK], -1)
         joined_MK = nn.relu(nn.LayerNorm()(nn.Dense(self.width)(joined_MK)))
