@@ -65,15 +65,21 @@ def refine(sources_SCT: Array, *, n_fft: int, exponent: float) -> Array:
     weight_SNF = (power_SNF + _SILENCE) ** (exponent / 2)
     share_SNF = weight_SNF / weight_SNF.sum(0)
     covariance_SCCF = covariance(spectrum_SCNF, power_SNF)
-    # Products and sums, not einsum: products of matrices so small take longer.
-    model_CCNF = (share_SNF[:, None, None] * covariance_SCCF[:, :, :, None]).sum(0)
-    white_CNF = solve(model_CCNF, mixture_CNF)
     # The last estimate is the rest: a transform less, and all sum to what they did.
-    heard_SCNF = (covariance_SCCF[:-1, :, :, None] * white_CNF).sum(2)
-    found_SCNF = share_SNF[:-1, None] * heard_SCNF
+    found_SCNF = filtered(mixture_CNF, share_SNF, covariance_SCCF)[:-1]
     found_SCT = transforms.istft(found_SCNF, **how, length=sources_SCT.shape[-1])
     rest_CT = sources_SCT.sum(0) - found_SCT.sum(0)
     return jnp.concatenate([found_SCT, rest_CT[None]])
+
+
+def filtered(mixture_CNF: Array, share_SNF: Array, covariance_SCCF: Array) -> Array:
+    """The filter itself: v_j R_j (sum over k of v_k R_k)^-1 x for every source and bin.
+
+    Sums of products, not einsum: products of matrices so small take longer.
+    """
+    model_CCNF = (share_SNF[:, None, None] * covariance_SCCF[:, :, :, None]).sum(0)
+    white_CNF = solve(model_CCNF, mixture_CNF)
+    return share_SNF[:, None] * (covariance_SCCF[:, :, :, None] * white_CNF).sum(2)
 
 
 def covariance(spectrum_SCNF: Array, power_SNF: Array) -> Array:

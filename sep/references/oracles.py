@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from sep import wiener
 from sep.references import spectra
 from sep.references.spectra import FRAMES, Transform
 
@@ -150,10 +151,10 @@ def _filter(covariance_SFCC: Array, mixture_CNF: Array, sources_SCNF: Array) -> 
     channels = mixture_CNF.shape[0]
     share_SNF = shares(_power(sources_SCNF.astype(complex)).mean(1))
     covariance_SFCC = covariance_SFCC + _DIFFUSE * jnp.eye(channels)
-    mixture_NFC = jnp.moveaxis(mixture_CNF.astype(complex), 0, -1)
-    model_NFCC = jnp.einsum("snf,sfcd->nfcd", share_SNF, covariance_SFCC)
-    white_NFC = jnp.linalg.solve(model_NFCC, mixture_NFC[..., None])[..., 0]
-    estimates_SCNF = jnp.einsum("snf,sfcd,nfd->scnf", share_SNF, covariance_SFCC, white_NFC)
+    covariance_SCCF = jnp.moveaxis(covariance_SFCC, 1, -1)
+    estimates_SCNF = wiener.filtered(
+        mixture_CNF.astype(complex), share_SNF, covariance_SCCF
+    )
     return estimates_SCNF.astype(mixture_CNF.dtype)
 
 
