@@ -73,7 +73,7 @@ def settings_of(changes: dict) -> dict:
 def main(argv: list[str]) -> None:
     """Trains what is missing, prints the table."""
     tests = {
-        name: Path(place) for name, _, place in (t.partition("=") for t in _TESTS.value)
+        name: Path(place) for name, place in cli.named(_TESTS.value, "--tests").items()
     }
     budget = Budget(None, _TFLOP.value)
     study = Study(

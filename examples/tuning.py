@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from tqdm import tqdm
 
 from sep import audio
+from sep.bars import progress_bar
 from sep.data.rendering.pitch import cents_off, measure_pitch
 
 _SOURCE = flags.DEFINE_string("source", "violin", "The stem to measure.")
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give one folder of rendered pieces")
     manifests = sorted(Path(argv[1]).glob("*/manifest.json"))
     off, unsure = defaultdict(list), defaultdict(int)
-    for path in tqdm(manifests, "measuring", unit="piece"):
+    for path in progress_bar(manifests, "measuring", unit="piece"):
         facts = json.loads(path.read_text())["sources"][_SOURCE.value]
         wave_CT, rate = audio.read(path.with_name(f"{_SOURCE.value}.flac"))
         rng = np.random.default_rng(0)

@@ -16,10 +16,10 @@ from absl import flags
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from tqdm import tqdm
 from traitlets.config import Config
 
 from sep import cli
+from sep.bars import progress_bar
 from sep.errors import UserError
 from sep.files import replacing
 
@@ -55,7 +55,7 @@ def execute(notebook: NotebookNode, name: str) -> None:
     )
     cells = list(enumerate(notebook.cells))
     with client.setup_kernel():
-        for number, cell in tqdm(cells, desc=name, unit="cell", dynamic_ncols=True):
+        for number, cell in progress_bar(cells, desc=name, unit="cell"):
             try:
                 client.execute_cell(cell, number)
             except CellExecutionError as error:

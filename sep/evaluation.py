@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from sep import audio
 from sep.audio import Encoding, Format
+from sep.bars import progress_bar
 from sep.bss_eval import bss_eval
 from sep.errors import UserError
 from sep.files import replacing
@@ -58,7 +58,7 @@ def evaluate(
     One failure does not stop the rest.
     """
     rows, errors = [], []
-    with tqdm(total=len(tracks) * len(systems), unit="score", dynamic_ncols=True) as bar:
+    with progress_bar(total=len(tracks) * len(systems), unit="score") as bar:
         for place in tracks:
             bar.set_description(f"{place.test}/{place.name}"[-30:], refresh=False)
             track = None

@@ -9,8 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
-from tqdm import tqdm
-
+from sep.bars import progress_bar
 from sep.errors import UserError
 
 
@@ -29,7 +28,7 @@ def results(
         futures = [pool.submit(function, *call) for call in calls]
         done = concurrent.futures.as_completed(futures)
         try:
-            for future in tqdm(done, doing, len(futures), unit=unit, dynamic_ncols=True):
+            for future in progress_bar(done, doing, len(futures), unit=unit):
                 yield future.result()
         except BrokenProcessPool:
             raise UserError(

@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
+from sep.bars import progress_bar
 from sep.logs import Log
 
 METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
@@ -19,9 +18,7 @@ class Progress:
         self._log = None if mute else Log(workdir / METRICS, first_step)
         self._scores = [] if mute else self._log.values("valid_si_sdr")
         self._board = None if mute else board
-        self._bar = tqdm(
-            total=steps, initial=first_step, unit="step", dynamic_ncols=True, disable=mute
-        )
+        self._bar = progress_bar(total=steps, initial=first_step, unit="step", disable=mute)
         self._mute, self._first, self._began = mute, first_step + 1, time.monotonic()
 
     def say(self, text: str) -> None:

@@ -56,6 +56,25 @@ def expect_no_arguments(argv: list[str]) -> None:
         raise UserError(f"{argv[1]}: {Path(argv[0]).name} takes flags only; see --help")
 
 
+def named(values: list[str], flag: str) -> dict[str, str]:
+    """By name: NAME=PATH, or the last part of PATH.
+
+    Raises:
+      UserError: two have the same name, or one is empty.
+    """
+    found = {}
+    for value in filter(None, values):
+        name, equals, path = value.partition("=")
+        if not equals:
+            name, path = Path(value).name.removesuffix(".safetensors"), value
+        if not name or not path or "/" in name:
+            raise UserError(f"{flag}: {value!r} is not NAME=PATH")
+        if name in found:
+            raise UserError(f"{flag}: two are called {name}; put another NAME= before one")
+        found[name] = path
+    return found
+
+
 def parse_flags(argv: list[str]) -> list[str]:
     """What flags leave of the command line."""
     with plain_flag_errors():

@@ -43,8 +43,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 2:
         raise UserError("one folder is wanted: python -m sep.data check DATA")
 
-    from tqdm import tqdm
-
+    from sep.bars import progress_bar
     from sep.data import check, folders, rooms
 
     data = Path(argv[1])
@@ -66,7 +65,7 @@ def main(argv: list[str]) -> int:
     paths = dict.fromkeys(
         path for index in indices.values() for name in sources for path in index.files(name)
     )
-    progress = tqdm(paths, "reading", unit="file", delay=1, leave=False)
+    progress = progress_bar(paths, "reading", unit="file", delay=1, leave=False)
     summary = check.summarise(
         indices,
         {path: check.examine(path) for path in progress},

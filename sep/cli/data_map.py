@@ -95,6 +95,7 @@ def mapped(inputs: list[Path]):
     from tqdm import tqdm
 
     from sep import audio
+    from sep.bars import progress_bar
     from sep.data.rendering import maps
 
     paths = [
@@ -103,7 +104,7 @@ def mapped(inputs: list[Path]):
     if not paths:
         raise UserError(f"{inputs[0]}: no sound files in this folder")
     notes = []
-    for path in tqdm(paths, "measuring", unit="note", delay=1, leave=False):
+    for path in progress_bar(paths, "measuring", unit="note", delay=1, leave=False):
         note = maps.measure_note(path)
         if isinstance(note, str):
             tqdm.write(f"left out: {note}")
@@ -116,12 +117,11 @@ def mapped(inputs: list[Path]):
 
 def mended(path: Path):
     """A map's regions, the faulty ones left out."""
-    from tqdm import tqdm
-
+    from sep.bars import progress_bar
     from sep.data.rendering import mending, regions
 
     given = regions.read(path)
-    progress = tqdm(given, "playing", unit="region", delay=1, leave=False)
+    progress = progress_bar(given, "playing", unit="region", delay=1, leave=False)
     kept, lines = mending.mend(given, [mending.sound_of(region) for region in progress])
     print("\n".join([*lines, f"{len(kept)} of {len(given)} regions -> {_OUT.value}"]))
     return kept

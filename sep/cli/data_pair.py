@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 import sep
 from sep import audio, cli
+from sep.bars import progress_bar
 from sep.data import duets
 from sep.data.folders import SPLITS
 from sep.errors import UserError
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         found = [(source, path) for source, paths in recordings.items() for path in paths]
         waves = {
             path: duets.trimmed(audio.read(path, RATE)[0])
-            for _, path in tqdm(found, f"reading {split}", unit="file", leave=False)
+            for _, path in progress_bar(found, f"reading {split}", unit="file", leave=False)
         }
         if split == "train":
             for source, path in found:

@@ -70,9 +70,9 @@ def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
     cli.expect_no_arguments(argv)
     out = Path(_OUT.value)
-    tests = named(_DATA.value, "--data")
-    models = named(_MODEL.value, "--model")
-    estimates = named(_ESTIMATES.value, "--estimates")
+    tests = cli.named(_DATA.value, "--data")
+    models = cli.named(_MODEL.value, "--model")
+    estimates = cli.named(_ESTIMATES.value, "--estimates")
 
     # Slow imports, after the flags have been checked.
     from sep import evaluation
@@ -119,25 +119,6 @@ def main(argv: list[str]) -> int:
     if errors:
         raise UserError(f"{len(errors)} scores left out; the first: {errors[0]}")
     return 0
-
-
-def named(values: list[str], flag: str) -> dict[str, str]:
-    """By name: NAME=PATH, or the last part of PATH.
-
-    Raises:
-      UserError: two have the same name, or one is empty.
-    """
-    found = {}
-    for value in filter(None, values):
-        name, equals, path = value.partition("=")
-        if not equals:
-            name, path = Path(value).name.removesuffix(".safetensors"), value
-        if not name or not path or "/" in name:
-            raise UserError(f"{flag}: {value!r} is not NAME=PATH")
-        if name in found:
-            raise UserError(f"{flag}: two are called {name}; put another NAME= before one")
-        found[name] = path
-    return found
 
 
 def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:

@@ -38,9 +38,9 @@ def main(argv: list[str]) -> None:
 
     # Slow imports, after the flags have been checked.
     import numpy as np
-    from tqdm import tqdm
 
     import sep
+    from sep.bars import progress_bar
     from sep.data import stems
     from sep.references import dictionaries, nmf
     from sep.references.spectra import Transform
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         missing_is_silence=True,
     )
     atoms = {}
-    for source in tqdm(_SOURCES.value, "learning", unit="source"):
+    for source in progress_bar(_SOURCES.value, "learning", unit="source"):
         excerpts_ET = stems.excerpts(
             found.solos[source],
             count=_SECONDS.value,

@@ -121,10 +121,7 @@ def check_plots() -> None:
 def chosen_tests() -> dict[str, Path]:
     """Name and folder of every test set."""
     tests = {}
-    for text in _TESTS.value:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder):
-            raise UserError(f"--tests: {text!r} is not NAME=FOLDER")
+    for name, folder in cli.named(_TESTS.value, "--tests").items():
         if not Path(folder).is_dir():
             raise UserError(f"--tests: {folder}: no such folder")
         if name == "excerpt":

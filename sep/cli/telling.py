@@ -5,9 +5,8 @@ import math
 import sys
 import time
 
-from tqdm import tqdm
-
 from sep import audio
+from sep.bars import progress_bar
 from sep.cli import one_line
 from sep.errors import UserError
 from sep.jobs import DONE, FAILED, SKIPPED, Outcome
@@ -99,9 +98,7 @@ class Text(Quiet):
 
     def __init__(self, tasks: list[Task], excerpt: audio.Excerpt):
         super().__init__(tasks, excerpt)
-        self._bar = tqdm(
-            total=0.0, bar_format=_BAR, leave=False, dynamic_ncols=True, disable=None
-        )
+        self._bar = progress_bar(total=0.0, bar_format=_BAR, leave=False, disable=None)
         # To know how long all will take; nobody waits for that who sees no bar.
         self._lengths = [0.0 if self._bar.disable else self._length(t) for t in tasks]
         self._bar.total = sum(self._lengths)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from sep import audio
+from sep.bars import progress_bar
 from sep.cache import cache_folder
 from sep.data import folders
 from sep.data.folders import warn
@@ -84,7 +84,9 @@ def load(
     paths = [path for source in sources for path in index.files(source)]
     stems, skipped = {}, []
     # Shown only once it takes long: what is in the cache opens at once.
-    for path in tqdm(paths, f"reading {folder.name}", unit="file", delay=1, leave=False):
+    for path in progress_bar(
+        paths, f"reading {folder.name}", unit="file", delay=1, leave=False
+    ):
         try:
             stems[path] = _stem(path, sample_rate, place)
         except _SpoiltError as error:

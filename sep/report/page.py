@@ -19,6 +19,7 @@ import jinja2
 from tqdm import tqdm
 
 from sep import audio
+from sep.bars import progress_bar
 from sep.errors import UserError
 from sep.files import replacing_folder
 from sep.report import pictures, sound
@@ -99,7 +100,7 @@ def _write_track(folder: Path, number: int, track: Track) -> dict:
         {"id": f"{number}-{n}", "exponent": extent.exponent, **line._asdict()}
         for n, (line, extent) in enumerate(zip(track.lines, extents, strict=True))
     ]
-    with tqdm(
+    with progress_bar(
         total=len(lines) * (segments + tiles),
         desc=f"page: {track.title}",
         unit="part",
