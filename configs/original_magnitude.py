@@ -17,4 +17,7 @@ def get_config():
     model.representation, model.architecture = "magnitude", "fnn"
     model.magnitude.update(n_fft=2048, hop_length=512, max_frequency=0.0, compression=1.0)
     model.fnn.update(width=512, depth=2, context=0)
+    # As the rest of the study has it (configs/study.py).
+    settings.data.update(batch_size=8, solos=0.2)
+    settings.separation.wiener_seconds = 0.0
     return settings

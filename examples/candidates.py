@@ -9,11 +9,10 @@ whenever you like, the same command goes on; --only=base,complex chooses. Prints
 the best on the first test first.
 """
 
-import json
 import math
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from sep import cli, config
 from sep.report.statistics import ALL, summaries
@@ -67,10 +66,10 @@ def settings_of(changes: dict) -> dict:
             settings[part][key].update(value)
         else:
             settings[part][key] = value
-    return json.loads(settings.to_json())
+    return config.plain(settings)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Trains what is missing, prints the table."""
     tests = {
         name: Path(place) for name, place in cli.named(_TESTS.value, "--tests").items()
@@ -98,8 +97,7 @@ def main(argv: list[str]) -> None:
     found = rounds.outcomes(titled, _JOBS.value, cli.commit())
     lines = []
     for job, (result, error) in zip(jobs, found, strict=True):
-        if error:
-            print(error)
+        if error:  # told already
             continue
         scores = {
             summary.test: summary.value
@@ -115,7 +113,8 @@ def main(argv: list[str]) -> None:
             f"| {result['parameters'] / 1e6:.1f} | {result['gflop_a_second']:.1f} "
             f"| {result['steps']} | {result['audio_hours']:.1f} |"
         )
+    return int(len(lines) < len(jobs))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

@@ -10,13 +10,17 @@ two seeds. Stop it whenever you like, for the same command goes on. With
 follows a lone -- goes to every study.py.
 """
 
+import contextlib
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from absl import app, flags
+
+from sep.study.plan import SOME_FAILED
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_string("tests", None, "Test sets: NAME=DIR,...", required=True)
@@ -59,9 +63,18 @@ ROUNDS = (
 )
 
 
-def main(argv: list[str]) -> None:
+def status(command: list[str]) -> int:
+    """Of a command that is left alone to save what it has, if it is to stop."""
+    child = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # the child hears it, too
+            return child.wait()
+
+
+def main(argv: list[str]) -> int:
     """Runs the rounds."""
-    out = Path(_OUT.value)
+    out, failed = Path(_OUT.value), 0
     for one in ROUNDS:
         if _ROUNDS.value and one.name not in _ROUNDS.value:
             continue
@@ -74,13 +87,16 @@ def main(argv: list[str]) -> None:
             *(f"--probe_share={PROBE_SHARE}", f"--jobs={_JOBS.value}"),
             *(*start, *one.flags, *argv[1:]),
         ]
-        if code := subprocess.run(command).returncode:
-            sys.exit(code)
+        if code := status(command):
+            failed = code
+            if code != SOME_FAILED:
+                sys.exit(code)
         if _FIGURES.value:
             for name in SHOWN:
                 place = Path(_FIGURES.value, f"{one.name}_{name}")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(out / one.name / name, place)
+    return failed
 
 
 if __name__ == "__main__":

@@ -182,7 +182,10 @@ class BestModel:
         self._config = {part: config[part] for part in ("model", "separation")}
         self._score = -math.inf
         if path.exists():
-            self._score = float(load_model(str(path)).metadata["si_sdr"])
+            best = load_model(str(path))
+            self._score = float(best.metadata["si_sdr"])
+            if best.config != self._config:  # how to separate may be changed afterwards
+                save_model(path, best._replace(config=self._config))
 
     def offer(self, step: int, score: float, params: dict) -> None:
         """Takes the place of the best one if it is better."""

@@ -4,6 +4,8 @@ Change a setting in a file under configs/ or on the command line:
 ``--config.train.steps=100``. The `model` part travels with every trained model.
 """
 
+import json
+
 from ml_collections import ConfigDict
 
 _SPECTROGRAM = {
@@ -138,3 +140,11 @@ def get_config() -> ConfigDict:
         }
     )
     return config.lock()
+
+
+def plain(settings: ConfigDict) -> dict:
+    """Settings as plain JSON types. A flag gives several sources as one text: a,b."""
+    listed = json.loads(settings.to_json())
+    names = ",".join(listed["model"]["sources"]).split(",")
+    listed["model"]["sources"] = [name.strip() for name in names if name.strip()]
+    return listed

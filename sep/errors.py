@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The scripts print it without a traceback and leave with status 1.
     """
+
+
+class Diverged(UserError):
+    """Training came to no finite gradient any more."""

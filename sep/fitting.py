@@ -15,7 +15,7 @@ from sep.board import Board
 from sep.checkpoints import RELEASE, BestModel, Checkpoints, load_model, warm_start
 from sep.data import mixing, pipeline
 from sep.data.stems import Stems
-from sep.errors import UserError
+from sep.errors import Diverged
 from sep.progress import BOARD, Progress
 from sep.separator import build, output_names
 from sep.training import (
@@ -51,8 +51,8 @@ def fit(
     maybe none. All devices of all processes share the work, and every process calls this.
 
     Raises:
-      UserError: too many steps in a row had no finite gradient, the memory does not
-        suffice, or the stems cannot be used.
+      Diverged: too many steps in a row had no finite gradient.
+      UserError: the memory does not suffice, or the stems cannot be used.
     """
     train, data, names = config["train"], config["data"], output_names(config["model"])
     rate = config["model"]["sample_rate"]
@@ -121,7 +121,7 @@ def fit(
                 checkpoints.save(step, state, scores)
                 saved_at = time.monotonic()
             if line["skipped"] >= train["max_skipped"]:
-                raise UserError(
+                raise Diverged(
                     f"no finite gradient in {train['max_skipped']} steps in a row, up to "
                     f"step {step}; lower --config.train.learning_rate and train in a new "
                     "workdir"

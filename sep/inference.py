@@ -62,9 +62,12 @@ class Separation:
     ):
         try:
             self.names = output_names(model.config["model"])
-            self._plan = Plan.from_config(model.config, overlap, shifts)
-            self._refine = wiener.from_config(model.config) if refine else None
             separator = build(model.config["model"])
+            frame_hops = [separator.representation.hop_length]
+            self._refine = wiener.from_config(model.config) if refine else None
+            if self._refine:
+                frame_hops.append(wiener.frame_length(model.config) // wiener.HOPS)
+            self._plan = Plan.from_config(model.config, overlap, shifts, frame_hops)
             variables = jax.device_put({"params": model.params})
             shape = self._plan.batch, 1, self._plan.chunk
             mixture_BCT = jax.ShapeDtypeStruct(shape, np.float32)

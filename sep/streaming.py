@@ -7,6 +7,7 @@ Shapes: B batch, S source, C channel, T sample. L is a line: one channel of one 
 """
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -30,13 +31,21 @@ class Plan(NamedTuple):
     shifts: int = 1  # grids of chunks, whose results are averaged
 
     @classmethod
-    def from_config(cls, config, overlap: float | None = None, shifts: int = 1) -> "Plan":
+    def from_config(
+        cls,
+        config,
+        overlap: float | None = None,
+        shifts: int = 1,
+        frame_hops: Iterable[int] = (),
+    ) -> "Plan":
         """From the `model` and `separation` parts of a config.
 
         Args:
           config: as a model has it.
           overlap: share of a chunk that fades into its neighbours, if not the config's.
           shifts: see `Plan`.
+          frame_hops: samples between frames of all that listens to a chunk. Chunks begin
+            at multiples of them, if they are long enough.
         """
         rate, cut = config["model"]["sample_rate"], config["separation"]
         chunk = round(cut["chunk_seconds"] * rate)
@@ -47,10 +56,11 @@ class Plan(NamedTuple):
                 "shifts >= 1"
             )
         hop = chunk - overlap
-        if hop > CELL:  # frames and cells fall on the same samples in every chunk
-            overlap += hop % CELL
+        # So that cells, and frames, fall on the same samples in every chunk.
+        for grid in (CELL, math.lcm(CELL, *frame_hops)):
+            hop -= hop % grid if hop > grid else 0
         batch = -(-cut["batch_size"] // 2)
-        return cls(rate, chunk, overlap, batch, shifts)
+        return cls(rate, chunk, chunk - hop, batch, shifts)
 
 
 def separate(

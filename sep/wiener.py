@@ -18,14 +18,15 @@ from jax import Array
 from sep import transforms
 from sep.errors import UserError
 
+HOPS = 4  # in a frame
 # Share of a source's power that is taken to come from everywhere. It lets filters exist,
 # in float32: also for sources from a single direction, and for channels that are equal.
 _DIFFUSE = 0.03
 _SILENCE = 1e-12  # power, at the reference level, under which all sources are alike
 
 
-def from_config(config) -> Callable[[Array], Array] | None:
-    """`refine` as a config's `separation` wants it, compiled; None if it wants none.
+def frame_length(config) -> int:
+    """Samples of a frame, as a config's `separation` wants it; 0: it wants no filter.
 
     Raises:
       UserError: its numbers make no sense.
@@ -36,9 +37,19 @@ def from_config(config) -> Callable[[Array], Array] | None:
         raise UserError(
             "separation needs wiener_seconds >= 0 (0: none), wiener_exponent > 0"
         )
-    if not seconds:
+    return max(HOPS, 2 ** round(np.log2(seconds * rate))) if seconds else 0
+
+
+def from_config(config) -> Callable[[Array], Array] | None:
+    """`refine` as a config wants it, compiled; None if it wants none.
+
+    Raises:
+      UserError: its numbers make no sense.
+    """
+    n_fft = frame_length(config)
+    if not n_fft:
         return None
-    n_fft = max(4, 2 ** round(np.log2(seconds * rate)))
+    exponent = config["separation"]["wiener_exponent"]
     return jax.jit(partial(refine, n_fft=n_fft, exponent=exponent))
 
 
@@ -53,12 +64,12 @@ def refine(sources_SCT: Array, *, n_fft: int, exponent: float) -> Array:
 
     Args:
       sources_SCT: at the reference level.
-      n_fft: length of frames in samples, a multiple of 4; hops are a quarter of it.
+      n_fft: length of frames in samples, a multiple of `HOPS`.
       exponent: see above.
     """
     if len(sources_SCT) == 1:
         return sources_SCT  # all there is
-    how = {"window": transforms.hann(n_fft), "hop_length": n_fft // 4}
+    how = {"window": transforms.hann(n_fft), "hop_length": n_fft // HOPS}
     spectrum_SCNF = transforms.stft(sources_SCT, **how)
     mixture_CNF = spectrum_SCNF.sum(0)
     power_SNF = (spectrum_SCNF.real**2 + spectrum_SCNF.imag**2).mean(1)

@@ -11,6 +11,7 @@ from test_separator import init, noise, small_model
 
 from sep.checkpoints import (
     FORMAT,
+    BestModel,
     Checkpoints,
     Model,
     completed,
@@ -44,6 +45,19 @@ def test_a_model_comes_back(model, tmp_path, dtype, tolerance):
         jax.device_get(model.params),
     )
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_the_best_model_is_kept_and_separates_as_the_config_says(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = {"separation": {"overlap": 0.1}, **model.config}
+    for step, score in ((1, 3.0), (2, 5.0), (3, 4.0)):
+        BestModel(path, config, {}).offer(step, score, model.params)
+    assert load_model(str(path)).metadata["step"] == "2"
+    changed = config["separation"] | {"wiener_seconds": 0.5}
+    BestModel(path, config | {"separation": changed}, {})
+    found = load_model(str(path))
+    assert found.config["separation"] == changed
+    assert found.metadata["step"] == "2"
 
 
 def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):

@@ -1,5 +1,7 @@
 """Separation of any recording: exact lengths, exact sums, one shape, one compilation."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from sep.config import get_config
 from sep.errors import UserError
-from sep.separator import REFERENCE_RMS, level_gain, share_rest
+from sep.separator import CELL, REFERENCE_RMS, level_gain, share_rest
 from sep.streaming import Plan, consistent, separate, separate_chunks, separate_shifted
 
 PLAN = Plan(sample_rate=8000, chunk=500, overlap=100, batch=2)
@@ -179,6 +181,21 @@ def test_a_plan_that_never_ends_is_refused(changes):
     config["separation"] |= changes
     with pytest.raises(UserError, match="overlap < 1"):
         Plan.from_config(config)
+
+
+@given(
+    rate=st.integers(8000, 48000),
+    overlap=st.floats(0, 0.9),
+    frame_hops=st.lists(st.sampled_from([256, 441, 512, 2048, 4096]), max_size=2),
+)
+def test_chunks_begin_where_frames_do(rate, overlap, frame_hops):
+    config = get_config().to_dict()
+    config["model"]["sample_rate"] = rate
+    plan = Plan.from_config(config, overlap, 1, frame_hops)
+    hop, wanted = plan.chunk - plan.overlap, plan.chunk * (1 - overlap)
+    for grid in (CELL, math.lcm(CELL, *frame_hops)):
+        assert hop % grid == 0 or wanted < grid + 1
+    assert 0 < hop <= wanted + 1
 
 
 @pytest.mark.parametrize("length", [1, 400, 1300, 5000])

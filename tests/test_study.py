@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from sep import audio
-from sep.errors import UserError
+from sep.config import get_config, plain
+from sep.errors import Diverged, UserError
 from sep.processes import alone, each_alone
 from sep.report.statistics import ALL
+from sep.study import excerpt, rounds
 from sep.study.cell import with_steps
 from sep.study.plan import Budget, Cell, Study, cells, names_among
 from sep.study.results import mean, read_ranking, score, table, write_rows
@@ -70,14 +73,100 @@ def test_budgets_buy_steps():
     assert Budget(30, None).share(0.1) == Budget(3, None)
 
 
+def study_in(folder, rates=(1e-3,)):
+    config = plain(get_config())
+    tests = {"A": folder / "test"}
+    return Study(folder, config, Budget(5, None), folder / "data", tests, rates, 0.1)
+
+
 def test_a_folder_keeps_to_one_study(tmp_path):
-    study = Study(
-        tmp_path, {"seed": 0}, Budget(5, None), tmp_path, {"A": tmp_path}, (1e-3,), 0.1
-    )
+    study = study_in(tmp_path)
     study.claim()
     study.claim()
     with pytest.raises(UserError, match="a study with another budget and rates"):
         study._replace(budget=Budget(6, None), rates=(1e-2,)).claim()
+
+
+def test_a_cells_folder_keeps_to_one_config(tmp_path):
+    job = study_in(tmp_path).job(Cell("mel", "fnn", 0), 1e-3)
+    assert job.result is None
+    job.claim()
+    job.claim()
+    other = job._replace(config=job.config | {"seed": 1})
+    for refuses in (other.claim, lambda: other.result):
+        with pytest.raises(UserError, match="mel-fnn-0: holds a run with another config"):
+            refuses()
+
+
+def test_the_excerpt_is_whole_or_not_there(tmp_path):
+    study, track = study_in(tmp_path), tmp_path / "test/song"
+    waves = {
+        name: np.full((1, 9000), 0.1 * n) for n, name in enumerate(("piano", "violin"))
+    }
+    waves["mixture"] = sum(waves.values())
+    for name in ("mixture", "piano"):
+        audio.write(track / f"{name}.wav", waves[name], RATE, "FLOAT")
+    with pytest.raises(UserError, match="violin.*: this file of the track is missing"):
+        excerpt.write(study, None, 0.25)
+    assert not study.excerpt.exists()
+    audio.write(track / "violin.wav", waves["violin"], RATE, "FLOAT")
+    excerpt.write(study, None, 0.25)
+    for name, wave_CT in waves.items():
+        part_CT, rate = audio.read(study.excerpt / "song" / f"{name}.wav")
+        np.testing.assert_allclose(part_CT, wave_CT[:, 3500:5500], atol=1e-6)
+        assert rate == RATE
+
+
+def probed(outcome, monkeypatch, study, architectures=("fnn", "lstm")):
+    """Rates that are chosen if each probe ends as `outcome(architecture, rate)` says."""
+
+    def outcomes(titled, jobs, commit):
+        return [
+            outcome(
+                job.config["model"]["architecture"], job.config["train"]["learning_rate"]
+            )
+            for _, job in titled
+        ]
+
+    monkeypatch.setattr(rounds, "outcomes", outcomes)
+    planned = cells([("mel", name) for name in architectures], 1)
+    return rounds.chosen_rates(study, planned, {}, 1, "")
+
+
+def test_the_best_probe_chooses_the_rate(tmp_path, monkeypatch):
+    def outcome(architecture, rate):
+        if rate == 1.0:
+            return None, Diverged("no finite gradient")
+        score = rate if architecture == "fnn" else -rate
+        return {"curve": [[0.1, 0.0], [0.2, score]]}, None
+
+    found = probed(outcome, monkeypatch, study_in(tmp_path, (1e-3, 1e-2, 1.0)))
+    assert found == {"fnn": 1e-2, "lstm": 1e-3}
+    assert json.loads((tmp_path / "rates.json").read_text()) == found
+
+
+def test_probes_that_fail_choose_nothing(tmp_path, monkeypatch):
+    def outcome(architecture, rate):
+        if (architecture, rate) == ("lstm", 1e-2):
+            return None, UserError("its process died")
+        return {"curve": [[0.1, 5.0]]}, None
+
+    study = study_in(tmp_path, (1e-3, 1e-2))
+    with pytest.raises(UserError, match="^its process died$"):
+        probed(outcome, monkeypatch, study)
+    assert json.loads((tmp_path / "rates.json").read_text()) == {"fnn": 1e-3}
+    with pytest.raises(UserError, match="^lstm diverges with all --rates$"):
+        probed(lambda *_: (None, Diverged("")), monkeypatch, study)
+
+
+@pytest.mark.parametrize("name", ["original_waveform", "original_magnitude"])
+def test_the_first_networks_differ_from_the_others_in_the_network_alone(name):
+    study, original = (
+        runpy.run_path(ROOT / "configs" / f"{file}.py")["get_config"]().to_dict()
+        for file in ("study", name)
+    )
+    for part in ("data", "train", "separation"):
+        assert study[part] == original[part]
 
 
 def test_tables_and_rankings_are_of_all_sources_and_seeds(tmp_path):
@@ -200,7 +289,7 @@ def test_a_study_goes_on_after_kills_and_reports(place):
     assert "cell 1 of 2" not in output and "cell 2 of 2: fnn on mdct" in output
     out = folder / "out"
     assert json.loads((out / "rates.json").read_text()).keys() == {"fnn"}
-    assert len(list((out / "probes").glob("fnn-*/result.json"))) == 2
+    assert len(list((out / "probes").glob("waveform-fnn-*/result.json"))) == 2
     with (out / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(r["representation"], r["source"]) for r in rows} == {
@@ -223,7 +312,7 @@ def test_a_study_goes_on_after_kills_and_reports(place):
     page = (out / "page/index.html").read_text()
     assert "fnn on waveform" in page and "fnn on mdct" in page and "reference" in page
     # The best pair goes on elsewhere, with the learning rate that was found.
-    more = ["--out=more", "--from=out", "--best=1", "--steps=3", "--rates=1e-3,1e-2"]
+    more = ["--out=more", "--from=out", "--best=1", "--steps=3"]
     process = start(*more)
     output, messages = process.communicate(timeout=600)
     assert process.returncode == 0, messages
@@ -238,6 +327,8 @@ def test_a_study_goes_on_after_kills_and_reports(place):
         (["--steps=2", "--tflop=1"], "--tflop or --steps"),
         (["--steps=2", "--representations=cepstrum"], "unknown representation 'cepstrum'"),
         (["--steps=2", "--tests=A=nowhere"], "nowhere: no such folder"),
+        (["--steps=2", "--tests="], "--tests names no test set"),
+        (["--steps=2", "--config.model.sources=piano,harp"], "harp"),
         (["--steps=2", "--rates=fast"], "--rates: not numbers: fast"),
         (["--steps=2", "--from=elsewhere", "--best=2"], "--from=elsewhere: holds no study"),
     ],

@@ -76,6 +76,7 @@ def test_sources_sum_to_what_they_did(sources, channels, length):
     sources_SCT = noise(sources, channels, length)
     found = np.asarray(refine(sources_SCT, n_fft=256, exponent=1.25))
     assert found.shape == sources_SCT.shape
+    assert all((s**2).mean() < 4 * (sources_SCT**2).mean() for s in found)
     np.testing.assert_allclose(found.sum(0), sources_SCT.sum(0), atol=1e-5)
 
 
@@ -108,6 +109,9 @@ def test_equations_are_solved_in_every_bin(channels):
 def test_frames_are_as_long_at_every_rate():
     config = get_config().to_dict()
     assert wiener.from_config(config) is not None
+    for rate, samples in ((22050, 4096), (44100, 8192), (96000, 16384)):
+        config["model"]["sample_rate"] = rate
+        assert wiener.frame_length(config) == samples
     config["separation"]["wiener_seconds"] = 0.0
     assert wiener.from_config(config) is None
     for name, value in (("wiener_seconds", -1.0), ("wiener_exponent", 0.0)):

@@ -19,6 +19,7 @@ leave cores idle: --jobs=2 trains two at once on half of the cores each.
 """
 
 import json
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -71,13 +72,13 @@ def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
     cli.expect_no_arguments(argv)
     with cli.plain_flag_errors():
-        settings = json.loads(flags.FLAGS.config.to_json())
+        settings = config.plain(flags.FLAGS.config)
 
     # Slow imports, after the flags have been checked.
     from sep.data.material import check_folders
     from sep.files import locked
     from sep.study import excerpt, rounds
-    from sep.study.plan import Budget, Study, cells
+    from sep.study.plan import SOME_FAILED, Budget, Study, cells
 
     check_plots()
     if (_TFLOP.value is None) == (_STEPS.value is None):
@@ -105,8 +106,8 @@ def main(argv: list[str]) -> int:
         errors = rounds.train(study, planned, rates, jobs, commit)
         print(rounds.report(study))
     if errors:
-        raise UserError(f"{len(errors)} cells failed: {'; '.join(errors)}")
-    return 0
+        print(f"error: {len(errors)} cells failed", file=sys.stderr)
+    return SOME_FAILED if errors else 0
 
 
 def check_plots() -> None:
@@ -127,6 +128,8 @@ def chosen_tests() -> dict[str, Path]:
         if name == "excerpt":
             raise UserError("--tests: excerpt is the name of another set; choose another")
         tests[name] = Path(folder)
+    if not tests:
+        raise UserError("--tests names no test set")
     return tests
 
 
@@ -157,6 +160,8 @@ def chosen_pairs(test: str) -> list[tuple[str, str]]:
     pairs = list(product(representations, architectures))
     if (_FROM.value is None) != (_BEST.value is None):
         raise UserError("--from and --best go together")
+    if _FROM.value and flags.FLAGS["rates"].present:
+        raise UserError("--from brings its learning rates: leave --rates out")
     if _FROM.value is None:
         return pairs
     try:

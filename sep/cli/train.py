@@ -167,14 +167,11 @@ def read(settings: dict, *, quiet: bool):
 def chosen_settings() -> dict:
     """The config with the shorter flags over it, as plain JSON types."""
     settings = flags.FLAGS.config
-    # A flag gives one text to a tuple; names have no commas.
-    listed = (name.strip() for text in settings.model.sources for name in text.split(","))
-    settings.model.sources = tuple(filter(None, listed))
     if _ARCH.value:
         settings.model.architecture = _ARCH.value
     if _REPRESENTATION.value:
         settings.model.representation = _REPRESENTATION.value
-    return json.loads(settings.to_json())
+    return config.plain(settings)
 
 
 def claim(workdir: Path, settings: dict) -> None:

@@ -28,6 +28,10 @@ class Mdct(Masking):
     outputs = 1
 
     @property
+    def hop_length(self) -> int:
+        return self.frame_length // 2
+
+    @property
     def num_bins(self) -> int:
         bins = self.frame_length // 2
         if not self.max_frequency:

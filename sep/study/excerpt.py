@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sep import audio
+from sep import audio, tracks
+from sep.files import replacing_folder
 from sep.separator import RESIDUAL, output_names
-from sep.study.plan import Study
-from sep.tracks import MIXTURE, file_of, folders
+from sep.study.plan import EXCERPT, Study
 
 
 def write(study: Study, track: Path | None, seconds: float) -> None:
@@ -16,15 +16,17 @@ def write(study: Study, track: Path | None, seconds: float) -> None:
     Raises:
       UserError: the track cannot be read.
     """
-    place = study.excerpt
-    if place.is_dir() and folders(place):
+    if study.excerpt.is_dir():
         return
-    if track is None:
-        track = next(iter(folders(next(iter(study.tests.values())))))
+    track = track or tracks.folders(next(iter(study.tests.values())))[0]
     sources = [name for name in output_names(study.config["model"]) if name != RESIDUAL]
-    for name in (*sources, MIXTURE):
-        wave_CT, rate = audio.read(file_of(track / name))
-        length = min(round(seconds * rate), wave_CT.shape[1])
-        start = (wave_CT.shape[1] - length) // 2
-        part_CT = wave_CT[:, start : start + length]
-        audio.write(place / track.name / f"{name}.wav", part_CT, rate, "FLOAT")
+    stems = {name: track / name for name in sources}
+    place = tracks.Place(EXCERPT, track.name, track / tracks.MIXTURE, stems)
+    _, rate, mixture_CT, references_SCT = tracks.read(place)
+    waves = {tracks.MIXTURE: mixture_CT} | dict(zip(sources, references_SCT, strict=True))
+    length = min(round(seconds * rate), mixture_CT.shape[1])
+    start = (mixture_CT.shape[1] - length) // 2
+    with replacing_folder(study.excerpt, ()) as folder:
+        for name, wave_CT in waves.items():
+            part_CT = wave_CT[:, start : start + length]
+            audio.write(folder / track.name / f"{name}.wav", part_CT, rate, "FLOAT")

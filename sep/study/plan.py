@@ -2,11 +2,12 @@
 
 OUT/study.json             what the study is; a folder keeps to one
 OUT/excerpt/{track}/       what all cells are heard with, a test set of one track
-OUT/probes/{arch}-{rate}/  short runs that choose each architecture's learning rate
+OUT/probes/{representation}-{arch}-{rate}/
+                           short runs that choose each architecture's learning rate
 OUT/rates.json             what they chose
 OUT/cells/{representation}-{arch}-{seed}/
-                           metrics.jsonl, model.safetensors, scores.csv, sounds/, and at
-                           its end result.json
+                           config.json, metrics.jsonl, model.safetensors, scores.csv,
+                           sounds/, and at its end result.json
 OUT/results.csv, ...       the report
 """
 
@@ -23,8 +24,10 @@ from sep.files import replacing
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
 SCORES = "scores.csv"  # in a cell's folder: of every track
+CONFIG = "config.json"  # in a cell's folder
 RESULT = "result.json"  # in a cell's folder, written last: it is finished
 EXCERPT = "excerpt"  # in OUT, and the name of that test set
+SOME_FAILED = 3  # status of a command whose other cells are done
 CURVE = 10  # validations of a cell
 
 
@@ -70,9 +73,29 @@ class Job(NamedTuple):
 
     @property
     def result(self) -> dict | None:
-        """What came of it, if it is finished."""
+        """What came of it, if it is finished.
+
+        Raises:
+          UserError: the folder holds a run with another config.
+        """
         path = self.folder / RESULT
+        self.check()
         return json.loads(path.read_text()) if path.exists() else None
+
+    def check(self) -> None:
+        """Raises UserError if the folder holds a run with another config."""
+        path = self.folder / CONFIG
+        if path.exists() and json.loads(path.read_text()) != self.config:
+            raise UserError(
+                f"{self.folder}: holds a run with another config; remove it, or use "
+                "another --out"
+            )
+
+    def claim(self) -> None:
+        """Notes the config in the folder. Raises UserError as `check` does."""
+        self.check()
+        with replacing(self.folder / CONFIG) as part:
+            part.write_text(json.dumps(self.config, indent=2))
 
 
 class Study(NamedTuple):
@@ -104,7 +127,8 @@ class Study(NamedTuple):
 
     def probe(self, cell: Cell, rate: float) -> Job:
         """A short run of it that shows what the rate is worth."""
-        place = self.out / "probes" / f"{cell.architecture}-{rate:g}"
+        name = f"{cell.representation}-{cell.architecture}-{rate:g}"
+        place = self.out / "probes" / name
         config = chosen(self.config, cell, rate)
         budget = self.budget.share(self.probe_share)
         return Job(cell.title, place, config, budget, 1, self.data, {})

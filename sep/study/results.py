@@ -132,10 +132,11 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
 
 
 def write_listening_page(study: Study, done: Mapping[Cell, dict]) -> Path:
-    """The excerpt, as every cell of the first seed separates it, the best first."""
+    """The excerpt, as a cell of every pair separates it, the best first."""
     from sep.report.page import Line, Track, write_page
 
-    first = {cell: scores_of(study, cell) for cell in done if cell.seed == 0}
+    seeds = {cell.title: cell for cell in sorted(done, key=lambda c: c.seed, reverse=True)}
+    first = {cell: scores_of(study, cell) for cell in seeds.values()}
     sources = list(dict.fromkeys(row.source for rows in first.values() for row in rows))
     kept = places(EXCERPT, study.excerpt, sources)
     titles, lines = [], {}

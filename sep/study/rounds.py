@@ -4,7 +4,7 @@ import json
 import math
 
 from sep import processes
-from sep.errors import UserError
+from sep.errors import Diverged, UserError
 from sep.files import replacing
 from sep.study import cell, plan, results
 from sep.study.plan import Cell, Job, Study
@@ -16,7 +16,10 @@ def chosen_rates(
     """Each architecture's learning rate, the best of its probes, unless it is known.
 
     Probes are on the config's own representation, or on the first one of the cells. A
-    rate with which training fails is the worst.
+    rate with which training diverges is the worst.
+
+    Raises:
+      UserError: a probe failed for another reason, or all of an architecture diverged.
     """
     path = study.out / plan.RATES
     rates = known | (json.loads(path.read_text()) if path.exists() else {})
@@ -31,22 +34,33 @@ def chosen_rates(
             title = f"probe of {architecture} on {probed.representation} at {rate:g}"
             probes[architecture, rate] = title, study.probe(probed, rate)
         rates[architecture] = study.rates[0]
-    scores = {}
+    scores, errors = {}, {}
     found = outcomes(list(probes.values()), jobs, commit)
-    for (architecture, rate), (result, _) in zip(probes, found, strict=True):
-        curve = result["curve"] if result else []
-        scores.setdefault(architecture, {})[rate] = curve[-1][1] if curve else -math.inf
+    for (architecture, rate), (result, error) in zip(probes, found, strict=True):
+        score = result["curve"][-1][1] if result else -math.inf
+        scores.setdefault(architecture, {})[rate] = score
+        if error and not isinstance(error, Diverged):
+            errors[architecture] = error
     for architecture, tried in scores.items():
         rates[architecture] = max(tried, key=tried.get)
-        print(f"{architecture}: learning rate {rates[architecture]:g}", flush=True)
+        if tried[rates[architecture]] == -math.inf:
+            errors.setdefault(
+                architecture, UserError(f"{architecture} diverges with all --rates")
+            )
+        if architecture in errors:
+            del rates[architecture]  # to be probed again
+        else:
+            print(f"{architecture}: learning rate {rates[architecture]:g}", flush=True)
     with replacing(path) as part:
         part.write_text(json.dumps(rates, indent=2))
+    if errors:
+        raise UserError("; ".join(map(str, errors.values())))
     return rates
 
 
 def train(
     study: Study, cells: list[Cell], rates: dict[str, float], jobs: int, commit: str
-) -> list[str]:
+) -> list[UserError]:
     """Trains all cells that are not finished, `jobs` at once; returns what failed."""
     planned = [
         (
@@ -60,9 +74,13 @@ def train(
 
 def outcomes(
     titled: list[tuple[str, Job]], jobs: int, commit: str
-) -> list[tuple[dict | None, str]]:
-    """Each job's result, which may be there already, and what went wrong with it."""
-    found = [(job.result, "") for _, job in titled]
+) -> list[tuple[dict | None, UserError | None]]:
+    """Each job's result, which may be there already, and what went wrong with it.
+
+    Raises:
+      UserError: a job's folder holds a run with another config.
+    """
+    found = [(job.result, None) for _, job in titled]
     missing = [number for number, (result, _) in enumerate(found) if not result]
 
     def calls():
@@ -73,10 +91,10 @@ def outcomes(
     for place, result, error in processes.each_alone(cell.run, calls(), jobs):
         if error and not isinstance(error, UserError):
             raise error
-        title = titled[missing[place]][0]
         if error:
-            print(f"{title} failed: {error}", flush=True)
-        found[missing[place]] = result, f"{title}: {error}" if error else ""
+            error = type(error)(f"{titled[missing[place]][0]}: {error}")
+            print(f"failed: {error}", flush=True)
+        found[missing[place]] = result, error
     return found
 
 
