@@ -6,14 +6,15 @@ from sep.separator import CELL
 from sep.streaming import separate_chunks
 
 
-def grids_apart(separation, wave_CT):
+def grids_apart(separation, wave_CT, frame_hop=CELL):
     """Stems (S, C, T) with chunks from the start, and how those of others differ.
 
-    The others begin half a chunk later. The first chunk is left out: silence precedes it.
+    The others begin half a chunk later, at a multiple of `frame_hop`, so that they have
+    the same frames. The first chunk is left out: silence precedes it.
     """
     plan, apply, refine = separation._plan, separation._apply, separation._refine
     hop = plan.chunk - plan.overlap
-    silence = np.zeros((len(wave_CT), hop // 2 // CELL * CELL), np.float32)
+    silence = np.zeros((len(wave_CT), hop // 2 // frame_hop * frame_hop), np.float32)
     both = []
     for before in (silence[:, :0], silence):
         blocks = [np.concatenate([before, wave_CT], 1)]
