@@ -35,6 +35,8 @@ CANDIDATES = {
     "complex": {"model.representation": "complex"},
     "complex, long frames": {"model.representation": "complex", "model.complex": LONG},
     "openunmix": {"model.architecture": "openunmix", "model.openunmix": {"depth": 2}},
+    "fnn": {"model.architecture": "fnn"},
+    "fnn, narrow": {"model.architecture": "fnn", "model.fnn": {"width": 176}},
     "gru": {"model.architecture": "rnn", "model.rnn": {"kind": "gru", "width": 512}},
     "mingru": {"model.architecture": "rnn", "model.rnn": {"kind": "mingru", "width": 512}},
     "bandsplit, lstm": {
@@ -49,6 +51,7 @@ CANDIDATES = {
     "no solos": {"data.solos": 0.0},
     "more solos": {"data.solos": 0.4},
     "long crops": {"data.crop_seconds": 6.0, "data.batch_size": 4},
+    "small batch": {"data.batch_size": 4},
     "large batch": {"data.batch_size": 16},
     "faster": {"train.learning_rate": 3e-3},
 }

@@ -34,8 +34,8 @@ _ROUNDS = flags.DEFINE_list("rounds", None, "Only these, by name; default: all."
 
 ROOT = Path(__file__).parent.parent
 PROBE_SHARE = 0.5  # of the first round's cells: shorter ones choose rates that end lower
-SHOWN = ("results.md", "results.csv", "heat_map.png", "quality_against_cost.png")
-SHOWN += ("curves.png",)
+SHOWN = ("results.md", "results.csv", "heat_map.png", "bleeding.png")
+SHOWN += ("quality_against_cost.png", "curves.png")
 
 
 class Round(NamedTuple):

@@ -193,7 +193,7 @@ def test_plots_are_drawn_with_gaps_in_the_grid(tmp_path):
     plots = pytest.importorskip("sep.study.plots")
     rows = [row("mel", "fnn", 1.0), row("mdct", "lstm", 4.0)]
     curve = {"representation": "mel", "architecture": "fnn", "curve": [[0.1, 1], [0.2, 2]]}
-    plots.heat_map(tmp_path / "a.png", rows, ["A"])
+    plots.heat_map(tmp_path / "a.png", rows, ["A"], "sir")
     plots.quality_against_cost(tmp_path / "b.png", rows, "A")
     plots.learning_curves(tmp_path / "c.png", [curve])
     for name in "abc":
@@ -307,8 +307,8 @@ def test_a_study_goes_on_after_kills_and_reports(place):
         steps, hours = float(r["steps"]), float(r["audio_hours"])
         assert hours == pytest.approx(steps * 2 * 0.5 / 3600)
     assert (out / "results.md").read_text().count("\n") == 4
-    for name in ("heat_map.png", "quality_against_cost.png", "curves.png"):
-        assert (out / name).stat().st_size > 1000
+    for name in ("heat_map", "bleeding", "quality_against_cost", "curves"):
+        assert (out / f"{name}.png").stat().st_size > 1000
     page = (out / "page/index.html").read_text()
     assert "fnn on waveform" in page and "fnn on mdct" in page and "reference" in page
     # The best pair goes on elsewhere, with the learning rate that was found.

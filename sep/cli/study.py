@@ -10,10 +10,11 @@ The budget of a cell (a pair, a seed) is work, --tflop, counted in its training 
 --steps: so a busy machine bends nothing. Each architecture's learning rate is the best of
 three (--rates), tried for a tenth of the budget on one representation.
 
-STUDY gets results.csv, results.md, heat_map.png, quality_against_cost.png, curves.png and
-page/, an excerpt by every cell to listen to. Stop whenever you like: the same command goes
-on where it stopped, and with more pairs or seeds it adds to what is there. Small networks
-leave cores idle: --jobs=2 trains two at once on half of the cores each.
+STUDY gets results.csv, results.md, plots (heat_map.png, bleeding.png, curves.png,
+quality_against_cost.png) and page/, an excerpt by every cell to listen to. Stop whenever
+you like: the same command goes on where it stopped, and with more pairs or seeds it adds to
+what is there. Small networks leave cores idle: --jobs=2 trains two at once on half of the
+cores each.
 
   python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
 """

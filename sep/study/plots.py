@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib import pyplot
 
 from sep.files import replacing
+from sep.report.tables import LABELS
 from sep.study.results import by_pair, mean, score
 
 _MARKERS = "osD^vP*X"
 
 
-def heat_map(path: Path, rows: list[dict], tests: Sequence[str]) -> None:
-    """SI-SDR of every pair, a picture for each test side by side."""
+def heat_map(path: Path, rows: list[dict], tests: Sequence[str], name: str) -> None:
+    """A score of every pair, a picture for each test side by side."""
     representations = list(dict.fromkeys(row["representation"] for row in rows))
     architectures = list(dict.fromkeys(row["architecture"] for row in rows))
     groups = by_pair(rows)
@@ -28,7 +29,7 @@ def heat_map(path: Path, rows: list[dict], tests: Sequence[str]) -> None:
     for axis, test in zip(axes[0], tests, strict=True):
         scores = np.array(
             [
-                [score(groups.get((r, a), []), test) for a in architectures]
+                [score(groups.get((r, a), []), test, name) for a in architectures]
                 for r in representations
             ]
         )
@@ -40,7 +41,7 @@ def heat_map(path: Path, rows: list[dict], tests: Sequence[str]) -> None:
                 axis.text(j, i, f"{value:.1f}", ha="center", va="center", color=colour)
         axis.set_xticks(range(len(architectures)), architectures, rotation=45, ha="right")
         axis.set_yticks(range(len(representations)), representations)
-        axis.set_title(f"test {test}: SI-SDR (dB)")
+        axis.set_title(f"test {test}: {LABELS[name]} (dB)")
         figure.colorbar(picture, ax=axis, shrink=0.8)
     _save(figure, path)
 

@@ -114,7 +114,8 @@ def report(study: Study) -> str:
     table = results.table(rows, tests)
     with replacing(out / "results.md") as part:
         part.write_text(table, encoding="utf-8")
-    plots.heat_map(out / "heat_map.png", rows, tests)
+    plots.heat_map(out / "heat_map.png", rows, tests, "si_sdr")
+    plots.heat_map(out / "bleeding.png", rows, tests, "sir")
     plots.quality_against_cost(out / "quality_against_cost.png", rows, tests[0])
     plots.learning_curves(out / "curves.png", list(done.values()))
     page = results.write_listening_page(study, done)
