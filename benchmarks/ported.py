@@ -76,6 +76,8 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
             seen_BNF = spectrum_BFN[:, :bins].mT
             power_BNF = seen_BNF.real**2 + seen_BNF.imag**2 + 1e-12
             features_BNF = power_BNF ** (spectrogram["compression"] / 2)
+            if model["level_free"]:
+                features_BNF = F.layer_norm(features_BNF, [bins], eps=1e-6)
             features_BNF = (features_BNF - self.mean_F) / self.deviation_F
             compressed_BNK = self.prelu[0](self.dense[0](features_BNF))
             heard_BNK, _ = self.lstm(self.norm(compressed_BNK))

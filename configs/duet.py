@@ -13,6 +13,7 @@ def get_config():
     """The base, for longer, with the augmentation that there was when it was trained."""
     settings = config.get_config()
     settings.model.architecture = "openunmix"
+    settings.model.level_free = False
     settings.model.openunmix.update(depth=2, dropout=0.0)
     data = settings.data
     data.aligned = data.room = data.band_limit = data.clip = 0.0

@@ -14,5 +14,6 @@ def get_config():
     settings = config.get_config()
     model = settings.model
     model.representation, model.architecture = "magnitude", "openunmix"
+    model.level_free = False
     model.magnitude.update(n_fft=4096, hop_length=1024, max_frequency=16000.0)
     return settings

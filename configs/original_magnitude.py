@@ -16,6 +16,7 @@ def get_config():
     model = settings.model
     model.representation, model.architecture = "magnitude", "fnn"
     model.magnitude.update(n_fft=2048, hop_length=512, max_frequency=0.0, compression=1.0)
+    model.level_free = False
     model.fnn.update(width=512, depth=2, context=0)
     # As the rest of the study has it (configs/study.py).
     settings.data.update(batch_size=8, solos=0.2)

@@ -15,6 +15,7 @@ def get_config():
     model = settings.model
     model.representation, model.architecture = "waveform", "fnn"
     model.waveform.update(frame_length=1024, hop_length=512)
+    model.level_free = False
     model.fnn.update(width=512, depth=2, context=0)
     # As the rest of the study has it (configs/study.py).
     settings.data.update(batch_size=8, solos=0.2)

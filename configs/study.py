@@ -18,6 +18,7 @@ def get_config():
         model[name].update(n_fft=2048, hop_length=512, max_frequency=0.0)
     model.mdct.update(frame_length=1024, max_frequency=0.0)
     model.learned.update(frame_length=512, hop_length=256, filters=512)
+    model.level_free = False  # it came later; docs/study.md has what it does
     settings.separation.wiener_seconds = 0.0  # networks are compared as they are
     # Budgets are short: rather more steps than larger batches.
     settings.data.batch_size = 8

@@ -30,11 +30,16 @@ _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 LONG = {"n_fft": 8192, "hop_length": 2048}
 CANDIDATES = {
     "base": {},
+    "told the level": {"model.level_free": False},
     "long frames": {"model.magnitude": LONG},
     "short frames": {"model.magnitude": {"n_fft": 2048, "hop_length": 512}},
     "complex": {"model.representation": "complex"},
     "complex, long frames": {"model.representation": "complex", "model.complex": LONG},
-    "openunmix": {"model.architecture": "openunmix", "model.openunmix": {"depth": 2}},
+    "openunmix": {
+        "model.architecture": "openunmix",
+        "model.openunmix": {"depth": 2},
+        "model.level_free": False,
+    },
     "fnn": {"model.architecture": "fnn"},
     "fnn, narrow": {"model.architecture": "fnn", "model.fnn": {"width": 176}},
     "gru": {"model.architecture": "rnn", "model.rnn": {"kind": "gru", "width": 512}},

@@ -31,6 +31,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 # Settings younger than the first release files, and what files without them mean.
 UNSAID = {
     "model": {
+        "level_free": False,
         "magnitude": {"dft": "fft"},
         "complex": {"dft": "fft", "with_magnitude": False},
         "fnn": {"depth": 2},

@@ -32,16 +32,20 @@ class Separator(nn.Module):
       architecture: see `sep.architectures`.
       num_sources: S; with a residual that is one more than the named sources.
       dtype: in which the architecture computes; its parameters, and sound, are float32.
+      level_free: whether networks see each frame as if it were as loud as any other.
     """
 
     representation: nn.Module
     architecture: nn.Module
     num_sources: int
     dtype: str = "float32"
+    level_free: bool = False
 
     @nn.compact
     def __call__(self, mixture_BCT: Array) -> Array:
         features_BNFK, context = self.representation.analyse(mixture_BCT)
+        if self.level_free:
+            features_BNFK = level_free(features_BNFK)
         features_BNFK = Standardise(name="standardise")(features_BNFK)
         estimates_BNFSK = self.estimate(features_BNFK.astype(self.dtype))
         sources_BSCT = self.representation.synthesise(
@@ -66,6 +70,17 @@ class Separator(nn.Module):
             init=self.is_initializing(),
         )
         return call(self.architecture, features_BNFK)
+
+
+def level_free(features_BNFK: Array) -> Array:
+    """Frames of zero mean and unit deviation, silent ones aside: how loud is not told.
+
+    Layer normalisation (Ba, Kiros and Hinton 2016) of what a network sees, so that it
+    need not learn that a chord is the same chord at any level.
+    """
+    mean_BN11 = features_BNFK.mean((2, 3), keepdims=True)
+    variance_BN11 = features_BNFK.var((2, 3), keepdims=True)
+    return (features_BNFK - mean_BN11) * jax.lax.rsqrt(variance_BN11 + 1e-6)
 
 
 class Standardise(nn.Module):
@@ -159,6 +174,7 @@ def build(model) -> Separator:
         ),
         architecture=architecture(**model[model["architecture"]]),
         num_sources=len(output_names(model)),
+        level_free=model["level_free"],
     )
 
 

@@ -38,9 +38,10 @@ def noise(*shape, seed=0, rms=2.0**-4):
     return rms * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.parametrize("level_free", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_are_finite_on_digital_silence(loss):
-    separator = build(small_model())
+def test_gradients_are_finite_on_digital_silence(loss, level_free):
+    separator = build(small_model(level_free=level_free))
     silence_BCT = jnp.zeros((1, 1, 1000))
     variables = init(separator, silence_BCT)
 
@@ -52,8 +53,9 @@ def test_gradients_are_finite_on_digital_silence(loss):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-def test_gradients_are_finite_where_sound_dies_away():
-    separator = build(small_model())
+@pytest.mark.parametrize("level_free", [False, True])
+def test_gradients_are_finite_where_sound_dies_away(level_free):
+    separator = build(small_model(level_free=level_free))
     dying = noise(1, 1, 8000) * 10.0 ** -np.linspace(0, 30, 8000, dtype=np.float32)
     mixture_BCT = np.concatenate([dying, np.zeros((1, 1, 4000), np.float32)], -1)
     variables = init(separator, mixture_BCT)
@@ -63,6 +65,20 @@ def test_gradients_are_finite_where_sound_dies_away():
 
     gradients = jax.jit(jax.grad(objective))(variables)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("representation", ["magnitude", "log_magnitude", "mdct"])
+def test_whoever_is_told_no_level_masks_alike_at_every_level(representation):
+    mixture_BCT = noise(1, 1, 2000)
+    differences = []
+    for level_free in (True, False):
+        separator = build(small_model(representation, "fnn", level_free=level_free))
+        variables = init(separator, mixture_BCT)
+        loud, soft = (
+            separator.apply(variables, gain * mixture_BCT) / gain for gain in (1, 0.1)
+        )
+        differences.append(np.abs(loud - soft).max() / np.abs(loud).max())
+    assert differences[0] < 1e-2 and differences[1] > 3 * differences[0]
 
 
 def test_the_residual_is_one_more_output_and_part_of_the_sum():

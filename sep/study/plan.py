@@ -85,7 +85,7 @@ class Job(NamedTuple):
     def check(self) -> None:
         """Raises UserError if the folder holds a run with another config."""
         path = self.folder / CONFIG
-        if path.exists() and json.loads(path.read_text()) != self.config:
+        if path.exists() and _as_of_today(json.loads(path.read_text())) != self.config:
             raise UserError(
                 f"{self.folder}: holds a run with another config; remove it, or use "
                 "another --out"
@@ -96,6 +96,13 @@ class Job(NamedTuple):
         self.check()
         with replacing(self.folder / CONFIG) as part:
             part.write_text(json.dumps(self.config, indent=2))
+
+
+def _as_of_today(config: dict) -> dict:
+    """A config of an earlier version, with the settings that it is too old to name."""
+    from sep.checkpoints import completed  # slow to import
+
+    return completed(config)
 
 
 class Study(NamedTuple):
@@ -153,6 +160,7 @@ class Study(NamedTuple):
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
         if path.exists():
             before = json.loads(path.read_text())
+            before["config"] = _as_of_today(before["config"])
             if changed := [name for name in now if now[name] != before.get(name)]:
                 raise UserError(
                     f"{self.out}: holds a study with another {' and '.join(changed)}; "
