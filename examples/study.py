@@ -3,11 +3,11 @@
   python examples/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study
 
 or make study STUDY_FLAGS="--data=... --tests=... --out=...". First all pairs; then the
-networks that this project began with; then the twelve best pairs on the first test for
-four times as much work; then the four best of those for four times as much again, with
-two seeds. Stop it whenever you like, for the same command goes on. With
---figures=docs/study tables and plots are put there, as docs/study.md shows them. What
-follows a lone -- goes to every study.py.
+networks that this project began with, and two of the pairs as they see frames without their
+level; then the twelve best pairs on the first test for four times as much work; then the
+four best of those for four times as much again, with two seeds. Stop it whenever you like,
+for the same command goes on. With --figures=docs/study tables and plots are put there, as
+docs/study.md shows them. What follows a lone -- goes to every study.py.
 """
 
 import contextlib
@@ -58,6 +58,14 @@ ROUNDS = (
     Round("all", 1, ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",)),
     original("waveform"),
     original("magnitude"),
+    Round(
+        "level_free",
+        1,
+        (
+            *("--representations=magnitude", "--architectures=fnn,lstm", "--rates=3e-3"),
+            "--config.model.level_free=true",
+        ),
+    ),
     Round("twelve", 4, ("--best=12",), start="all"),
     Round("four", 16, ("--best=4", "--seeds=2"), start="twelve"),
 )
