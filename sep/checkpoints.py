@@ -160,9 +160,10 @@ def warm_start(params: dict, config: dict, model: Model) -> dict:
     Another number of sources makes the last layer a new one; all before it is kept.
 
     Raises:
-      UserError: the model has another representation or architecture.
+      UserError: the model has another representation or architecture, or is told the
+        level of frames where this one is not.
     """
-    for part in ("representation", "architecture"):
+    for part in ("representation", "architecture", "level_free"):
         ours, theirs = config["model"][part], model.config["model"].get(part)
         if ours != theirs:
             raise UserError(f"train.init_from: that model's {part} is {theirs}, not {ours}")
