@@ -34,8 +34,8 @@ _ROUNDS = flags.DEFINE_list("rounds", None, "Only these, by name; default: all."
 
 ROOT = Path(__file__).parent.parent
 PROBE_SHARE = 0.5  # of the first round's cells: shorter ones choose rates that end lower
-SHOWN = ("results.md", "results.csv", "heat_map.png", "bleeding.png")
-SHOWN += ("quality_against_cost.png", "curves.png")
+TABLES = "results.md", "results.csv"
+PICTURES = "heat_map.png", "bleeding.png", "quality_against_cost.png", "curves.png"
 
 
 class Round(NamedTuple):
@@ -46,6 +46,7 @@ class Round(NamedTuple):
     flags: tuple[str, ...] = ()
     config: str = "study"
     start: str = ""  # the round whose best go on
+    shown: tuple[str, ...] = TABLES  # what --figures gets
 
 
 def original(representation: str) -> Round:
@@ -55,7 +56,12 @@ def original(representation: str) -> Round:
 
 
 ROUNDS = (
-    Round("all", 1, ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",)),
+    Round(
+        "all",
+        1,
+        ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",),
+        shown=TABLES + PICTURES,
+    ),
     original("waveform"),
     original("magnitude"),
     Round(
@@ -66,8 +72,8 @@ ROUNDS = (
             "--config.model.level_free=true",
         ),
     ),
-    Round("twelve", 4, ("--best=12",), start="all"),
-    Round("four", 16, ("--best=4", "--seeds=2"), start="twelve"),
+    Round("twelve", 4, ("--best=12",), start="all", shown=TABLES + PICTURES),
+    Round("four", 16, ("--best=4", "--seeds=2"), start="twelve", shown=TABLES + PICTURES),
 )
 
 
@@ -100,7 +106,7 @@ def main(argv: list[str]) -> int:
             if code != SOME_FAILED:
                 sys.exit(code)
         if _FIGURES.value:
-            for name in SHOWN:
+            for name in one.shown:
                 place = Path(_FIGURES.value, f"{one.name}_{name}")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(out / one.name / name, place)
