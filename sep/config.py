@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
                 "sample_rate": 44100,  # Hz; recordings at other rates are converted
                 "representation": "magnitude",  # one of those below
                 "architecture": "lstm",  # one of those below
-                "level_free": True,  # networks see all frames as if equally loud
+                "level_free": True,  # networks that say masks see all frames equally loud
                 # Representations. Lengths are in samples. max_frequency is in Hz, 0: all
                 # bins. compression is an exponent on magnitudes. dft is "fft", or "matrix"
                 # where products outpace FFTs (TPU).

@@ -11,6 +11,7 @@ from jax import Array
 from sep.architectures import ARCHITECTURES
 from sep.errors import UserError
 from sep.representations import REPRESENTATIONS
+from sep.representations.masking import Masking
 
 RESIDUAL = "residual"  # name of the output for all that is no named source
 REFERENCE_RMS = 2.0**-4  # level that networks are made for
@@ -174,7 +175,8 @@ def build(model) -> Separator:
         ),
         architecture=architecture(**model[model["architecture"]]),
         num_sources=len(output_names(model)),
-        level_free=model["level_free"],
+        # Masks do without the level; an estimate that is a wave has one of its own.
+        level_free=model["level_free"] and issubclass(representation, Masking),
     )
 
 

@@ -81,6 +81,11 @@ def test_whoever_is_told_no_level_masks_alike_at_every_level(representation):
     assert differences[0] < 1e-2 and differences[1] > 3 * differences[0]
 
 
+def test_an_estimate_that_is_a_wave_is_told_the_level():
+    assert not build(small_model("waveform", "fnn", level_free=True)).level_free
+    assert build(small_model("learned", "fnn", level_free=True)).level_free
+
+
 def test_the_residual_is_one_more_output_and_part_of_the_sum():
     model = small_model(residual=True)
     assert output_names(model) == ("piano", "violin", "residual")
