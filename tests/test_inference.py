@@ -129,6 +129,7 @@ def test_one_compilation_serves_waves_of_every_kind(monkeypatch):
         def __init__(self, config):
             self.separator = build(config)
             self.init = self.separator.init
+            self.representation = self.separator.representation
 
         def apply(self, *args):
             traces.append(args)

@@ -75,6 +75,7 @@ def test_budgets_buy_steps():
 
 def study_in(folder, rates=(1e-3,)):
     config = plain(get_config())
+    config["model"]["level_free"] = False
     tests = {"A": folder / "test"}
     return Study(folder, config, Budget(5, None), folder / "data", tests, rates, 0.1)
 
