@@ -4,7 +4,8 @@
       --workdir=runs/original_magnitude
 
 Magnitudes alone do not invert: every source gets the mixture's phase, and where both
-sound that is wrong for both. Not trained yet.
+sound that is wrong for both: 4.6 dB SI-SDR on test set A after 10 TFLOP, 6 minutes of one
+core (docs/study.md).
 """
 
 from sep import config
