@@ -1,7 +1,8 @@
 """Three sizes of every architecture, to compare them at: about 0.3, 1 and 4 M parameters.
 
 Counted with the base config's magnitudes, two sources; the other representations have
-other numbers of bins, and with those come other numbers of parameters.
+other numbers of bins, and with those come other numbers of parameters. `harmonic`, all of
+whose semitones share their weights, is sized by its work: parameters are few.
 """
 
 from ml_collections import ConfigDict
@@ -19,6 +20,7 @@ SIZES = {
         "openunmix": {"width": 72, "depth": 2},
         "tcn": {"width": 64, "depth": 6},
         "bandsplit": {"width": 60, "depth": 2},
+        "harmonic": {"width": 24, "depth": 2},
     },
     "medium": {
         "fnn": {"width": 276, "depth": 2},
@@ -28,6 +30,7 @@ SIZES = {
         "openunmix": {"width": 176, "depth": 2},
         "tcn": {"width": 144, "depth": 6},
         "bandsplit": {"width": 104, "depth": 5},
+        "harmonic": {"width": 48, "depth": 3},
     },
     "large": {
         "fnn": {"width": 928, "depth": 2},
@@ -37,6 +40,7 @@ SIZES = {
         "openunmix": {"width": 432, "depth": 2},
         "tcn": {"width": 280, "depth": 9},
         "bandsplit": {"width": 208, "depth": 6},
+        "harmonic": {"width": 96, "depth": 4},
     },
 }
 

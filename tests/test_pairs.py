@@ -19,6 +19,7 @@ QUICK = {
     *itertools.product(REPRESENTATIONS, ["fnn"]),
     *(("waveform", "cnn"), ("mel", "rnn"), ("magnitude", "lstm")),
     *(("mdct", "tcn"), ("complex", "bandsplit"), ("magnitude", "openunmix")),
+    ("magnitude", "harmonic"),
 }
 PAIRS = [
     pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
@@ -26,8 +27,8 @@ PAIRS = [
 ]
 
 
-def test_there_are_49():
-    assert len(PAIRS) == 49
+def test_there_are_56():
+    assert len(PAIRS) == 56
 
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)

@@ -27,6 +27,7 @@ def small_model(representation="magnitude", architecture="lstm", **changes):
     model["openunmix"] |= {"width": 16, "depth": 1, "dropout": 0.0}
     model["tcn"] |= {"width": 16, "depth": 2}
     model["bandsplit"] |= {"width": 8, "depth": 1, "fine": 4}
+    model["harmonic"] |= {"width": 8, "depth": 1}
     return model | changes
 
 
@@ -129,7 +130,8 @@ def test_where_all_are_silent_each_gets_the_same():
 
 def test_unknown_names_are_listed():
     with pytest.raises(
-        UserError, match="known: bandsplit, cnn, fnn, lstm, openunmix, rnn, tcn"
+        UserError,
+        match="known: bandsplit, cnn, fnn, harmonic, lstm, openunmix, rnn, tcn",
     ):
         build(small_model(architecture="transformer"))
     with pytest.raises(

@@ -12,6 +12,7 @@ To add one: a file here, a line below, and its settings in `sep/config.py`.
 from sep.architectures.bandsplit import Bandsplit
 from sep.architectures.cnn import Cnn
 from sep.architectures.fnn import Fnn
+from sep.architectures.harmonic import Harmonic
 from sep.architectures.lstm import Lstm
 from sep.architectures.openunmix import OpenUnmix
 from sep.architectures.rnn import Rnn
@@ -25,4 +26,5 @@ ARCHITECTURES = {
     "tcn": Tcn,
     "bandsplit": Bandsplit,
     "openunmix": OpenUnmix,
+    "harmonic": Harmonic,
 }

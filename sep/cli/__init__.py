@@ -14,6 +14,7 @@ from sep.cache import cache_folder
 from sep.errors import UserError
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of glibc's malloc.h
+_LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def launch(main: Callable[[list[str]], int | None]) -> None:
@@ -34,6 +35,7 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
             print("stopped", file=sys.stderr)
             return 130
 
+    ask_for_large_pages()
     for stream in (sys.stdout, sys.stderr):  # for file names that are not UTF-8
         stream.reconfigure(errors="backslashreplace")
     # absl's --help shows the docstring and the flags of the script: lend it ours.
@@ -107,6 +109,21 @@ def return_memory() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(_M_ARENA_MAX, 1)
             libc.mallopt(_M_MMAP_THRESHOLD, 2**21)
+
+
+def ask_for_large_pages() -> None:
+    """Starts this process once more, with a setting that glibc reads at its start only.
+
+    Every run of a program that JAX compiled takes fresh memory. Where Linux gives large
+    pages to those who ask, clearing it costs less: a sixth of the time of separate.py.
+    Who sets the variable is not overruled.
+    """
+    if "GLIBC_TUNABLES" in os.environ:
+        return
+    with contextlib.suppress(OSError):  # not Linux, or one that hides its settings
+        if "[madvise]" in _LARGE_PAGES.read_text(encoding="ascii"):
+            os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def remember_compilations() -> None:
