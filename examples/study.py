@@ -3,9 +3,10 @@
   python examples/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study
 
 or make study STUDY_FLAGS="--data=... --tests=... --out=...". First all pairs; then the
-networks that this project began with, and two of the pairs as they see frames without their
-level; then the twelve best pairs on the first test for four times as much work; then the
-four best of those for four times as much again, with two seeds. Stop it whenever you like,
+networks that this project began with, two of the pairs as they see frames without their
+level, and the network that was found last, harmonic. Then, from here on without the level,
+the twelve best pairs on the first test for four times as much work; then the four best of
+those for four times as much again, with two seeds. Stop it whenever you like,
 for the same command goes on. With --figures=docs/study tables and plots are put there, as
 docs/study.md shows them. What follows a lone -- goes to every study.py.
 """
@@ -35,6 +36,7 @@ _ROUNDS = flags.DEFINE_list("rounds", None, "Only these, by name; default: all."
 ROOT = Path(__file__).parent.parent
 PROBE_SHARE = 0.5  # of the first round's cells: shorter ones choose rates that end lower
 TABLES = "results.md", "results.csv"
+LEVEL_FREE = "--config.model.level_free=true"
 PICTURES = "heat_map.png", "bleeding.png", "quality_against_cost.png", "curves.png"
 
 
@@ -45,7 +47,7 @@ class Round(NamedTuple):
     times: int  # the work of a cell, in that of the first round's
     flags: tuple[str, ...] = ()
     config: str = "study"
-    start: str = ""  # the round whose best go on
+    start: tuple[str, ...] = ()  # the rounds whose best go on
     shown: tuple[str, ...] = TABLES  # what --figures gets
 
 
@@ -69,11 +71,31 @@ ROUNDS = (
         1,
         (
             *("--representations=magnitude", "--architectures=fnn,lstm", "--rates=3e-3"),
-            "--config.model.level_free=true",
+            LEVEL_FREE,
         ),
     ),
-    Round("twelve", 4, ("--best=12",), start="all", shown=TABLES + PICTURES),
-    Round("four", 16, ("--best=4", "--seeds=2"), start="twelve", shown=TABLES + PICTURES),
+    Round(  # for bins at equal distances of frequency
+        "harmonic",
+        1,
+        (
+            "--representations=magnitude,log_magnitude,complex,mdct",
+            *("--architectures=harmonic", "--rates=3e-3", LEVEL_FREE),
+        ),
+    ),
+    Round(
+        "twelve",
+        4,
+        ("--best=12", LEVEL_FREE),
+        start=("all", "harmonic"),
+        shown=TABLES + PICTURES,
+    ),
+    Round(
+        "four",
+        16,
+        ("--best=4", "--seeds=2", LEVEL_FREE),
+        start=("twelve",),
+        shown=TABLES + PICTURES,
+    ),
 )
 
 
@@ -93,7 +115,8 @@ def main(argv: list[str]) -> int:
         if _ROUNDS.value and one.name not in _ROUNDS.value:
             continue
         config = ROOT / "configs" / f"{one.config}.py"
-        start = [f"--from={out / one.start}"] if one.start else []
+        earlier = ",".join(str(out / name) for name in one.start)
+        start = [f"--from={earlier}"] if earlier else []
         command = [
             *(sys.executable, ROOT / "study.py", f"--config={config}"),
             *(f"--data={_DATA.value}", f"--tests={_TESTS.value}"),

@@ -188,9 +188,9 @@ def test_tables_and_rankings_are_of_all_sources_and_seeds(tmp_path):
     assert first.startswith("| mdct | lstm |") and first.endswith("| 0.00 | 1.00 | 2.00 |")
     assert "2.00 (1.00 to 3.00)" in second
     write_rows(tmp_path / "results.csv", rows)
-    assert read_ranking(tmp_path, "A") == [("mdct", "lstm"), ("mel", "fnn")]
-    with pytest.raises(ValueError, match="no scores of test C"):
-        read_ranking(tmp_path, "C")
+    assert read_ranking([tmp_path], "A") == [("mdct", "lstm"), ("mel", "fnn")]
+    with pytest.raises(UserError, match="no scores of test C"):
+        read_ranking([tmp_path], "C")
     assert np.isnan(mean([])) and mean([1.0, float("nan"), 3.0]) == 2.0
 
 
@@ -335,7 +335,7 @@ def test_a_study_goes_on_after_kills_and_reports(place):
         (["--steps=2", "--tests="], "--tests names no test set"),
         (["--steps=2", "--config.model.sources=piano,harp"], "harp"),
         (["--steps=2", "--rates=fast"], "--rates: not numbers: fast"),
-        (["--steps=2", "--from=elsewhere", "--best=2"], "--from=elsewhere: holds no study"),
+        (["--steps=2", "--from=elsewhere", "--best=2"], "elsewhere: holds no study"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(place, options, message):

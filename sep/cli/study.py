@@ -32,7 +32,7 @@ from sep.errors import UserError
 _REPRESENTATIONS = flags.DEFINE_list("representations", None, "Only these; default: all.")
 _ARCHITECTURES = flags.DEFINE_list("architectures", None, "Only these; default: all.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Cells of every pair.", lower_bound=1)
-_FROM = flags.DEFINE_string("from", None, "An earlier study, whose --best go on here.")
+_FROM = flags.DEFINE_list("from", [], "Earlier studies, whose --best go on here.")
 _BEST = flags.DEFINE_integer(
     "best", None, "So many pairs of --from, by SI-SDR on the first test.", lower_bound=1
 )
@@ -159,22 +159,20 @@ def chosen_pairs(test: str) -> list[tuple[str, str]]:
     )
     architectures = names_among("architecture", _ARCHITECTURES.value or [], ARCHITECTURES)
     pairs = list(product(representations, architectures))
-    if (_FROM.value is None) != (_BEST.value is None):
+    if bool(_FROM.value) != bool(_BEST.value):
         raise UserError("--from and --best go together")
     if _FROM.value and flags.FLAGS["rates"].present:
         raise UserError("--from brings its learning rates: leave --rates out")
-    if _FROM.value is None:
+    if not _FROM.value:
         return pairs
-    try:
-        ranked = read_ranking(Path(_FROM.value), test)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"--from={_FROM.value}: holds no study ({error})") from None
+    ranked = read_ranking([Path(name) for name in _FROM.value], test)
     return [pair for pair in ranked if pair in pairs][: _BEST.value]
 
 
 def earlier_rates() -> dict[str, float]:
-    """Learning rates that the study of --from chose, by architecture."""
+    """Learning rates that the studies of --from chose, by architecture."""
     from sep.study.plan import RATES
 
-    path = Path(_FROM.value or "") / RATES
-    return json.loads(path.read_text()) if _FROM.value and path.exists() else {}
+    paths = [Path(name) / RATES for name in _FROM.value]
+    found = [json.loads(path.read_text()) for path in paths if path.exists()]
+    return dict(pair for rates in found for pair in rates.items())

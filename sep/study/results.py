@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from sep.errors import UserError
 from sep.evaluation import Row, heard
 from sep.report.statistics import ALL, summaries
 from sep.report.tables import LABELS, read_csv, write_csv
@@ -49,19 +50,23 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, [[row.get(name) for name in columns] for row in rows], columns)
 
 
-def read_ranking(out: Path, test: str) -> list[tuple[str, str]]:
-    """The pairs of another study, the highest mean SI-SDR on a test set first.
+def read_ranking(outs: list[Path], test: str) -> list[tuple[str, str]]:
+    """The pairs of other studies, the highest mean SI-SDR on a test set first.
 
     Raises:
-      ValueError, OSError: it has no such results.
+      UserError: one has no such results.
     """
-    with (out / RESULTS).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        row["si_sdr"] = float(row["si_sdr"] or math.nan)
-    groups = by_pair(row for row in rows if row["test"] == test)
-    if not groups:
-        raise ValueError(f"it has no scores of test {test}")
+    rows = []
+    for out in outs:
+        try:
+            with (out / RESULTS).open(newline="", encoding="utf-8") as file:
+                found = [row for row in csv.DictReader(file) if row["test"] == test]
+            rows += [row | {"si_sdr": float(row["si_sdr"] or math.nan)} for row in found]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{out}: holds no study ({error})") from None
+        if not found:
+            raise UserError(f"{out}: holds no scores of test {test}")
+    groups = by_pair(rows)
     return sorted(groups, key=lambda pair: score(groups[pair], test), reverse=True)
 
 
