@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from sep.errors import UserError
 from sep.files import replacing
+from sep.separator import in_use
 
 FORMAT = "sep-release-2"
 FIRST_FORMAT = "sep-release-1"
@@ -95,6 +96,21 @@ def load_model(name: str) -> Model:
 def completed(config):
     """A config in the words of today, with the settings that it is too old to name."""
     return _renamed(_with_unsaid(config, UNSAID))
+
+
+def changes(kept: dict, settings: dict) -> dict[str, str]:
+    """Settings in use that differ, and how: "name was this and is that", by name.
+
+    `kept` may be the config of an earlier version, which named fewer.
+    """
+    before, now = (
+        flatten_dict(in_use(config), sep=".") for config in (completed(kept), settings)
+    )
+    return {
+        name: f"{name} was {before.get(name)} and is {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    }
 
 
 def of_first_format(config):

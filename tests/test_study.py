@@ -85,7 +85,8 @@ def test_a_folder_keeps_to_one_study(tmp_path):
     study.claim()
     study.claim()
     older = json.loads((tmp_path / "study.json").read_text())
-    del older["config"]["model"]["level_free"]  # of a version that could not do it
+    del older["config"]["model"]["level_free"]  # of a version that could not do it,
+    del older["config"]["model"]["harmonic"]  # and did not know this
     (tmp_path / "study.json").write_text(json.dumps(older))
     study.claim()
     with pytest.raises(UserError, match="a study with another budget and rates"):

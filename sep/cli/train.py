@@ -182,21 +182,13 @@ def claim(workdir: Path, settings: dict) -> None:
     """
     path = workdir / "config.json"
     if path.exists():
-        from flax.traverse_util import flatten_dict
+        from sep.checkpoints import changes
 
-        from sep.checkpoints import completed
-        from sep.separator import in_use
-
-        kept = completed(json.loads(path.read_text()))
-        before, now = (flatten_dict(in_use(config), sep=".") for config in (kept, settings))
-        changed = [
-            f"{name} was {before.get(name)} and is {now.get(name)}"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name) and name not in MAY_CHANGE
-        ]
-        if changed:
+        found = changes(json.loads(path.read_text()), settings)
+        told = "; ".join(text for name, text in found.items() if name not in MAY_CHANGE)
+        if told:
             raise UserError(
-                f"{workdir}: was made with another config ({'; '.join(changed)}); "
+                f"{workdir}: was made with another config ({told}); "
                 "use its settings or another --workdir"
             )
     with replacing(path) as part:

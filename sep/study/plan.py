@@ -85,10 +85,14 @@ class Job(NamedTuple):
     def check(self) -> None:
         """Raises UserError if the folder holds a run with another config."""
         path = self.folder / CONFIG
-        if path.exists() and _as_of_today(json.loads(path.read_text())) != self.config:
+        if not path.exists():
+            return
+        from sep.checkpoints import changes  # slow to import
+
+        if found := changes(json.loads(path.read_text()), self.config):
             raise UserError(
-                f"{self.folder}: holds a run with another config; remove it, or use "
-                "another --out"
+                f"{self.folder}: holds a run with another config "
+                f"({'; '.join(found.values())}); remove it, or use another --out"
             )
 
     def claim(self) -> None:
@@ -96,13 +100,6 @@ class Job(NamedTuple):
         self.check()
         with replacing(self.folder / CONFIG) as part:
             part.write_text(json.dumps(self.config, indent=2))
-
-
-def _as_of_today(config: dict) -> dict:
-    """A config of an earlier version, with the settings that it is too old to name."""
-    from sep.checkpoints import completed  # slow to import
-
-    return completed(config)
 
 
 class Study(NamedTuple):
@@ -149,7 +146,8 @@ class Study(NamedTuple):
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
 
-        Cells may come and go between calls; what all cells share may not.
+        Cells may come and go between calls; what all cells share may not. Architectures
+        that came later than the folder change nothing.
 
         Raises:
           UserError: something differs.
@@ -160,7 +158,10 @@ class Study(NamedTuple):
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
         if path.exists():
             before = json.loads(path.read_text())
-            before["config"] = _as_of_today(before["config"])
+            from sep.checkpoints import completed  # slow to import
+
+            before["config"] = completed(before["config"])
+            before["config"]["model"] = now["config"]["model"] | before["config"]["model"]
             if changed := [name for name in now if now[name] != before.get(name)]:
                 raise UserError(
                     f"{self.out}: holds a study with another {' and '.join(changed)}; "
