@@ -15,12 +15,12 @@ import numpy as np
 from absl import app, flags
 
 import sep
-from sep import audio, wiener
+from sep import DEFAULT_MODEL, audio, wiener
 from sep.metrics import si_sdr
 from sep.tracks import file_of, folders
 
 _DATA = flags.DEFINE_string("data", None, "Folder of tracks.", required=True)
-_MODEL = flags.DEFINE_string("model", "duet", "What separates them.")
+_MODEL = flags.DEFINE_string("model", DEFAULT_MODEL, "What separates them.")
 
 FRAMES = (4096, 8192, 16384)  # samples
 EXPONENTS = (1.0, 1.25, 1.5, 2.0)

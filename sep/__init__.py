@@ -3,11 +3,13 @@
 A separator is ``synthesise(estimate(analyse(mixture)))``: a representation on both
 ends, an architecture in the middle. `docs/design.md` has the plan of the rooms.
 
-    separator = sep.load("duet")
+    separator = sep.load()  # the bundled model, or another
     stems = separator(wave, sample_rate)  # {"piano": ..., "violin": ...}
 """
 
 __version__ = "0.1.0"
+
+DEFAULT_MODEL = "piano-violin"  # the bundled one that commands and `load` take
 
 
 def __getattr__(name: str):

@@ -12,7 +12,7 @@ import flax
 import jax
 import numpy as np
 
-from sep import audio, wiener
+from sep import DEFAULT_MODEL, audio, wiener
 from sep.checkpoints import Model, load_model
 from sep.errors import UserError
 from sep.separator import build, output_names
@@ -20,7 +20,7 @@ from sep.streaming import Plan, separate
 
 
 def load(
-    model: str = "duet",
+    model: str = DEFAULT_MODEL,
     *,
     overlap: float | None = None,
     shifts: int = 1,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sep import audio, manifest
+from sep import DEFAULT_MODEL, audio, manifest
 from sep.checkpoints import load_model, locate_model
 from sep.errors import UserError
 from sep.inference import load
@@ -37,7 +37,7 @@ class Request(NamedTuple):
       skip_existing: leave what is finished already.
     """
 
-    model: str = "duet"
+    model: str = DEFAULT_MODEL
     overlap: float | None = None
     shifts: int = 1
     refine: bool = True

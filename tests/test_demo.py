@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sep import DEFAULT_MODEL
+
 DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
 
 
@@ -19,7 +21,7 @@ def test_the_demo_separates_scores_and_trains(tmp_path):
     stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
     assert stems == ["piano.wav", "separation.json", "violin.wav"]
     with (tmp_path / "scores/results.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["system"] == "duet"]
+        rows = [row for row in csv.DictReader(file) if row["system"] == DEFAULT_MODEL]
     gains = [float(row["value"]) for row in rows if row["metric"] == "si_sdri"]
     assert len(gains) == 2
     assert min(gains) > 7

@@ -6,30 +6,30 @@ import soundfile
 import soxr
 from chunk_grids import grids_apart
 
+from sep import DEFAULT_MODEL
 from sep.checkpoints import PRETRAINED, load_model
 from sep.inference import Separation
 from sep.metrics import si_sdr
 
 # Mean SI-SDR over the example's two sources, in dB. It changes only with the model, or
 # with what separation computes: then the scores in README.md and docs/model.md change too.
-GOLDEN = 10.70
+GOLDEN = 12.03
 FILTER_HOP = 2048  # samples between frames of its filter
 
 
 @pytest.fixture(scope="module")
 def separation():
-    return Separation(load_model("duet"))
+    return Separation(load_model(DEFAULT_MODEL))
 
 
 def test_its_file_is_small_and_says_what_it_is():
-    path = PRETRAINED / "duet.safetensors"
-    assert path.stat().st_size <= 15e6
-    model = load_model("duet")
+    path = PRETRAINED / f"{DEFAULT_MODEL}.safetensors"
+    assert path.stat().st_size <= 1e6
+    model = load_model(DEFAULT_MODEL)
     assert model.config["model"]["sources"] == ["piano", "violin"]
     assert len(model.metadata["commit"]) == 40
     assert model.metadata["licence"]
-    # Its file is of the first format, in which this network had another's name.
-    assert model.config["model"]["architecture"] == "openunmix"
+    assert model.config["model"]["architecture"] == "harmonic"
 
 
 def test_it_separates_the_example_as_well_as_documented(separation, duet, example_folder):
@@ -44,13 +44,14 @@ def test_it_separates_the_example_as_well_as_documented(separation, duet, exampl
     assert np.mean(scores) == pytest.approx(GOLDEN, abs=0.05)
 
 
-@pytest.mark.parametrize(("refine", "highest"), [(False, -38), (True, -30)])
+@pytest.mark.parametrize(("refine", "highest"), [(False, -50), (True, -30)])
 def test_borders_of_chunks_are_not_heard(duet, refine, highest):
-    """LSTM and filter listen to a whole chunk, so other chunks give other stems, a little.
+    """The filter listens to a whole chunk, so other chunks give other stems, a little.
 
-    docs/separate.md has the figure. Near the borders the difference is as everywhere.
+    docs/separate.md has the figure. Near the borders the difference is as everywhere;
+    without the filter there is one there alone, where the network lacks context.
     """
-    separation = Separation(load_model("duet"), refine=refine)
+    separation = Separation(load_model(DEFAULT_MODEL), refine=refine)
     mixture_CT = np.concatenate([duet["mixture"], duet["mixture"][:, ::-1]], 1)
     stems_SCT, difference_SCT = grids_apart(separation, mixture_CT, FILTER_HOP)
     level = 10 * np.log10(np.mean(difference_SCT**2) / np.mean(stems_SCT**2))
@@ -59,7 +60,8 @@ def test_borders_of_chunks_are_not_heard(duet, refine, highest):
     whole = difference_SCT.shape[-1] // hop * hop
     power_T = (difference_SCT[..., :whole] ** 2).mean((0, 1)).reshape(-1, hop).mean(0)
     places = np.array([part.mean() for part in np.array_split(power_T, 12)])
-    assert places[0] < 4 * np.median(places)  # where chunks fade into each other
+    if refine:
+        assert places[0] < 4 * np.median(places)  # where chunks fade into each other
 
 
 RATE = 44100

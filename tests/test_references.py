@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from sep import audio
+from sep import DEFAULT_MODEL, audio
 from sep.checkpoints import locate_model
 from sep.data import stems
 from sep.errors import UserError
@@ -410,7 +410,7 @@ def test_a_strangers_file_is_looked_at(learned, tmp_path, spoil):
         ("hpss", ("violin", "flute"), None, "cannot tell violin, flute apart"),
         ("nmf", NAMES, None, "python -m sep.cli.nmf makes its file"),
         ("nmf", NAMES, "nothing", "nothing: no such file"),
-        ("nmf", NAMES, locate_model("duet"), "another kind of file"),
+        ("nmf", NAMES, locate_model(DEFAULT_MODEL), "another kind of file"),
         ("nmf", NAMES, __file__, "test_references.py: holds no dictionaries"),
     ],
 )

@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sep import systems, tracks
+from sep import DEFAULT_MODEL, systems, tracks
 from sep.errors import UserError
 from sep.evaluation import METRICS, scores
 from sep.references import Settings
@@ -75,9 +75,9 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
 
 
 def test_a_model_that_lacks_a_source_is_refused():
-    assert systems.outputs_of_model("duet") == SOURCES
+    assert systems.outputs_of_model(DEFAULT_MODEL) == SOURCES
     with pytest.raises(UserError, match="knows no harp"):
-        systems.of_model("duet", "duet", ("piano", "harp"))
+        systems.of_model("it", DEFAULT_MODEL, ("piano", "harp"))
 
 
 def test_every_metric_is_known_of_perfect_and_useless_estimates(track):

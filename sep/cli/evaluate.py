@@ -1,7 +1,7 @@
 """Scores separators on tracks whose stems are known, next to lower and upper bounds.
 
   python evaluate.py --data=TEST --out=SCORES
-  python evaluate.py --data=A=tests/a,B=tests/b --out=SCORES --model=duet,runs/mine \
+  python evaluate.py --data=A=tests/a,B=tests/b --out=SCORES --model=piano-violin,mine=RUN \
       --estimates=other=STEMS --references=mixture,hpss,ibm,irm,mwf
 
 TEST holds a folder a track: TEST/<track>/{mixture,piano,violin}.wav, or any other readable
@@ -28,13 +28,13 @@ from pathlib import Path
 
 from absl import flags
 
-from sep import cli
+from sep import DEFAULT_MODEL, cli
 from sep.errors import UserError
 from sep.files import replacing
 
 _MODEL = flags.DEFINE_list(
     "model",
-    ["duet"],
+    [DEFAULT_MODEL],
     "Bundled models, release files (.safetensors) or training workdirs, each maybe with "
     "NAME= before. Empty: none.",
 )

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from absl import flags
 
-from sep import cli
+from sep import DEFAULT_MODEL, cli
 from sep.errors import UserError
 
 _MODEL = flags.DEFINE_string(
     "model",
-    "duet",
+    DEFAULT_MODEL,
     "A bundled model, a release file (.safetensors) or a training workdir.",
 )
 _OUT = flags.DEFINE_string("out", "separated", "Folder for the outputs.")
