@@ -1,9 +1,9 @@
 """The bundled model: piano and violin, harmonic on magnitude, 0.13 M parameters.
 
-  python train.py --config=configs/piano_violin.py --data=STEMS --workdir=runs/duet
+  python train.py --config=configs/piano_violin.py --data=STEMS --workdir=runs/pv
 
-36 minutes on one core; validation SI-SDR 10.1 dB, with the filter 9.5 dB on A and 10.8 dB on
-B-test. docs/model.md says how STEMS is made, and has all scores.
+36 minutes on one core; validation SI-SDR 10.1 dB, with the filter 9.5 dB on A and 10.8 dB
+on B-test. docs/model.md says how STEMS is made, and has all scores.
 """
 
 from sep import config

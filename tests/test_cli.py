@@ -284,7 +284,7 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "no test data": (None, EVALUATE, ["--data", "--help"]),
     "missing source": (half_a_dataset, "train --workdir=none --data=half",
                        ["half/train/violin", "--config.model.sources"]),
-    "unknown arch": (None, f"{TRAIN} --arch=cnnn", ["cnnn", "fnn, lstm"]),
+    "unknown arch": (None, f"{TRAIN} --arch=cnnn", ["cnnn", "fnn, harmonic, lstm"]),
     "unknown setting": (None, f"{TRAIN} --config.train.stepz=1", ["stepz", '"steps"']),
     "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
     "other config": (None, "train --workdir=run --data=data --arch=fnn",
