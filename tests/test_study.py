@@ -336,7 +336,7 @@ def test_a_study_goes_on_after_kills_and_reports(place):
         (["--steps=2", "--tests="], "--tests names no test set"),
         (["--steps=2", "--config.model.sources=piano,harp"], "harp"),
         (["--steps=2", "--rates=fast"], "--rates: not numbers: fast"),
-        (["--steps=2", "--from=elsewhere", "--best=2"], "elsewhere: holds no study"),
+        (["--steps=2", "--from=elsewhere", "--best=2"], "--from=elsewhere: holds no study"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(place, options, message):

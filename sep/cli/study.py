@@ -165,7 +165,10 @@ def chosen_pairs(test: str) -> list[tuple[str, str]]:
         raise UserError("--from brings its learning rates: leave --rates out")
     if not _FROM.value:
         return pairs
-    ranked = read_ranking([Path(name) for name in _FROM.value], test)
+    try:
+        ranked = read_ranking([Path(name) for name in _FROM.value], test)
+    except UserError as error:
+        raise UserError(f"--from={error}") from None
     return [pair for pair in ranked if pair in pairs][: _BEST.value]
 
 
