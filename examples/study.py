@@ -7,7 +7,8 @@ networks that this project began with, two of the pairs as they see frames witho
 level, and the network that was found last, harmonic. Then, from here on without the level,
 the twelve best pairs on the first test for four times as much work; then the four best of
 those for four times as much again, with two seeds. Stop it whenever you like,
-for the same command goes on. With --figures=docs/study tables and plots are put there, as
+for the same command goes on. Rounds that --rounds leaves out, and that are not in --out,
+are taken from docs/study. With --figures=docs/study tables and plots are put there, as
 docs/study.md shows them. What follows a lone -- goes to every study.py.
 """
 
@@ -108,6 +109,12 @@ def status(command: list[str]) -> int:
             return child.wait()
 
 
+def table_of(name: str) -> Path:
+    """The results of an earlier round: of this study, or those that are published."""
+    ours = Path(_OUT.value) / name / "results.csv"
+    return ours if ours.exists() else ROOT / "docs" / "study" / f"{name}_results.csv"
+
+
 def main(argv: list[str]) -> int:
     """Runs the rounds."""
     out, failed = Path(_OUT.value), 0
@@ -115,7 +122,7 @@ def main(argv: list[str]) -> int:
         if _ROUNDS.value and one.name not in _ROUNDS.value:
             continue
         config = ROOT / "configs" / f"{one.config}.py"
-        earlier = ",".join(str(out / name) for name in one.start)
+        earlier = ",".join(str(table_of(name)) for name in one.start)
         start = [f"--from={earlier}"] if earlier else []
         command = [
             *(sys.executable, ROOT / "study.py", f"--config={config}"),

@@ -21,7 +21,7 @@ from sep.report.statistics import ALL
 from sep.study import excerpt, rounds
 from sep.study.cell import with_steps
 from sep.study.plan import Budget, Cell, Study, cells, names_among
-from sep.study.results import mean, read_ranking, score, table, write_rows
+from sep.study.results import mean, ranking, read_rows, score, table, write_rows
 
 ROOT = Path(__file__).parent.parent
 RATE = 8000
@@ -189,9 +189,10 @@ def test_tables_and_rankings_are_of_all_sources_and_seeds(tmp_path):
     assert first.startswith("| mdct | lstm |") and first.endswith("| 0.00 | 1.00 | 2.00 |")
     assert "2.00 (1.00 to 3.00)" in second
     write_rows(tmp_path / "results.csv", rows)
-    assert read_ranking([tmp_path], "A") == [("mdct", "lstm"), ("mel", "fnn")]
+    for place in (tmp_path, tmp_path / "results.csv"):
+        assert ranking(read_rows([place], "A"), "A") == [("mdct", "lstm"), ("mel", "fnn")]
     with pytest.raises(UserError, match="no scores of test C"):
-        read_ranking([tmp_path], "C")
+        read_rows([tmp_path], "C")
     assert np.isnan(mean([])) and mean([1.0, float("nan"), 3.0]) == 2.0
 
 
@@ -318,7 +319,7 @@ def test_a_study_goes_on_after_kills_and_reports(place):
     page = (out / "page/index.html").read_text()
     assert "fnn on waveform" in page and "fnn on mdct" in page and "reference" in page
     # The best pair goes on elsewhere, with the learning rate that was found.
-    more = ["--out=more", "--from=out", "--best=1", "--steps=3"]
+    more = ["--out=more", "--from=out/results.csv", "--best=1", "--steps=3"]
     process = start(*more)
     output, messages = process.communicate(timeout=600)
     assert process.returncode == 0, messages

@@ -3,7 +3,7 @@ r"""Compares representations and architectures, each pair trained on an equal bu
   python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
       --out=STUDY --tflop=8
   python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
-      --out=STUDY_2 --tflop=30 --from=STUDY --best=12
+      --out=STUDY_2 --tflop=30 --from=STUDY --best=12      STUDY, or its results.csv
 
 STEMS is a folder as for train.py, tests are folders as for evaluate.py, each with a name.
 The budget of a cell (a pair, a seed) is work, --tflop, counted in its training step, or
@@ -19,7 +19,6 @@ cores each.
   python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -32,7 +31,9 @@ from sep.errors import UserError
 _REPRESENTATIONS = flags.DEFINE_list("representations", None, "Only these; default: all.")
 _ARCHITECTURES = flags.DEFINE_list("architectures", None, "Only these; default: all.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Cells of every pair.", lower_bound=1)
-_FROM = flags.DEFINE_list("from", [], "Earlier studies, whose --best go on here.")
+_FROM = flags.DEFINE_list(
+    "from", [], "Earlier studies, or their results.csv, whose --best go on here."
+)
 _BEST = flags.DEFINE_integer(
     "best", None, "So many pairs of --from, by SI-SDR on the first test.", lower_bound=1
 )
@@ -96,14 +97,17 @@ def main(argv: list[str]) -> int:
         chosen_rates(),
         _PROBE_SHARE.value,
     )
-    planned = cells(chosen_pairs(next(iter(tests))), _SEEDS.value)
+    test = next(iter(tests))
+    earlier = earlier_rows(test)
+    planned = cells(chosen_pairs(earlier, test), _SEEDS.value)
+    known = {row["architecture"]: row["learning_rate"] for row in earlier}
     check_folders(settings, study.data)
     with locked(out, "studying"):
         study.claim()
         track = Path(_EXCERPT.value) if _EXCERPT.value else None
         excerpt.write(study, track, _EXCERPT_SECONDS.value)
         commit = cli.commit()
-        rates = rounds.chosen_rates(study, planned, earlier_rates(), jobs, commit)
+        rates = rounds.chosen_rates(study, planned, known, jobs, commit)
         errors = rounds.train(study, planned, rates, jobs, commit)
         print(rounds.report(study))
     if errors:
@@ -145,37 +149,34 @@ def chosen_rates() -> tuple[float, ...]:
     return rates
 
 
-def chosen_pairs(test: str) -> list[tuple[str, str]]:
+def earlier_rows(test: str) -> list[dict]:
+    """What the studies of --from scored on a test set."""
+    from sep.study.results import read_rows
+
+    if bool(_FROM.value) != bool(_BEST.value):
+        raise UserError("--from and --best go together")
+    if _FROM.value and flags.FLAGS["rates"].present:
+        raise UserError("--from brings its learning rates: leave --rates out")
+    try:
+        return read_rows([Path(name) for name in _FROM.value], test)
+    except UserError as error:
+        raise UserError(f"--from={error}") from None
+
+
+def chosen_pairs(earlier: list[dict], test: str) -> list[tuple[str, str]]:
     """All pairs of the chosen names, or those that were best elsewhere."""
     from itertools import product
 
     from sep.architectures import ARCHITECTURES
     from sep.representations import REPRESENTATIONS
     from sep.study.plan import names_among
-    from sep.study.results import read_ranking
+    from sep.study.results import ranking
 
     representations = names_among(
         "representation", _REPRESENTATIONS.value or [], REPRESENTATIONS
     )
     architectures = names_among("architecture", _ARCHITECTURES.value or [], ARCHITECTURES)
     pairs = list(product(representations, architectures))
-    if bool(_FROM.value) != bool(_BEST.value):
-        raise UserError("--from and --best go together")
-    if _FROM.value and flags.FLAGS["rates"].present:
-        raise UserError("--from brings its learning rates: leave --rates out")
-    if not _FROM.value:
+    if not earlier:
         return pairs
-    try:
-        ranked = read_ranking([Path(name) for name in _FROM.value], test)
-    except UserError as error:
-        raise UserError(f"--from={error}") from None
-    return [pair for pair in ranked if pair in pairs][: _BEST.value]
-
-
-def earlier_rates() -> dict[str, float]:
-    """Learning rates that the studies of --from chose, by architecture."""
-    from sep.study.plan import RATES
-
-    paths = [Path(name) / RATES for name in _FROM.value]
-    found = [json.loads(path.read_text()) for path in paths if path.exists()]
-    return dict(pair for rates in found for pair in rates.items())
+    return [pair for pair in ranking(earlier, test) if pair in pairs][: _BEST.value]

@@ -50,22 +50,31 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, [[row.get(name) for name in columns] for row in rows], columns)
 
 
-def read_ranking(outs: list[Path], test: str) -> list[tuple[str, str]]:
-    """The pairs of other studies, the highest mean SI-SDR on a test set first.
+def read_rows(places: list[Path], test: str) -> list[dict]:
+    """What other studies scored on a test set: rows of their folders, or of tables.
 
     Raises:
       UserError: one has no such results.
     """
     rows = []
-    for out in outs:
+    for place in places:
+        path = place / RESULTS if place.is_dir() else place
         try:
-            with (out / RESULTS).open(newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 found = [row for row in csv.DictReader(file) if row["test"] == test]
-            rows += [row | {"si_sdr": float(row["si_sdr"] or math.nan)} for row in found]
+            for row in found:
+                row["si_sdr"] = float(row["si_sdr"] or math.nan)
+                row["learning_rate"] = float(row["learning_rate"])
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{out}: holds no study ({error})") from None
+            raise UserError(f"{place}: holds no study ({error})") from None
         if not found:
-            raise UserError(f"{out}: holds no scores of test {test}")
+            raise UserError(f"{place}: holds no scores of test {test}")
+        rows += found
+    return rows
+
+
+def ranking(rows: list[dict], test: str) -> list[tuple[str, str]]:
+    """Their pairs, the highest mean SI-SDR on a test set first."""
     groups = by_pair(rows)
     return sorted(groups, key=lambda pair: score(groups[pair], test), reverse=True)
 
