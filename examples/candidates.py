@@ -29,7 +29,9 @@ _JOBS = flags.DEFINE_integer("jobs", 2, "Runs at once, each on its share of the 
 _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 
 SHIPPED = Path(__file__).parent.parent / "configs" / "piano_violin.py"
+LONG = {"n_fft": 8192, "hop_length": 2048}  # as the model that ships has them
 SHORT = {"n_fft": 4096, "hop_length": 1024}
+TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 CANDIDATES = {
     "base": {},
     "short frames": {"model.magnitude": SHORT},
@@ -40,23 +42,21 @@ CANDIDATES = {
     "flat": {"model.harmonic": {"depth": 2}},
     "deep": {"model.harmonic": {"depth": 6}},
     "told the level": {"model.level_free": False},
-    "complex": {
-        "model.representation": "complex",
-        "model.complex": {"n_fft": 8192, "hop_length": 2048},
-    },
+    "log magnitude": {"model.representation": "log_magnitude", "model.log_magnitude": LONG},
+    "complex": {"model.representation": "complex", "model.complex": LONG},
     "fnn": {"model.architecture": "fnn"},
-    "fnn, narrow": {"model.architecture": "fnn", "model.fnn": {"width": 176}},
+    "small fnn": {"model.architecture": "fnn", "model.fnn": {"width": 88}},
     "gru": {"model.architecture": "rnn", "model.rnn": {"kind": "gru", "width": 512}},
     "mingru": {"model.architecture": "rnn", "model.rnn": {"kind": "mingru", "width": 512}},
     "lstm": {"model.architecture": "lstm", "train.learning_rate": 1e-3},
-    "lstm, narrow": {"model.architecture": "lstm", "model.lstm": {"width": 256}},
+    "small lstm": {"model.architecture": "lstm", "model.lstm": {"width": 72}},
     "openunmix": {
         "model.architecture": "openunmix",
         "model.level_free": False,
         "model.magnitude": SHORT,
         "train.learning_rate": 1e-3,
     },
-    "bandsplit, lstm": {
+    "bandsplit": {
         "model.architecture": "bandsplit",
         "model.representation": "complex",
         "model.bandsplit": {"along_time": "lstm", "width": 64},
@@ -65,6 +65,8 @@ CANDIDATES = {
     "l1": {"train.loss": "l1"},
     "no solos": {"data.solos": 0.0},
     "more solos": {"data.solos": 0.5},
+    "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},
+    "rooms": {"data.room": 0.3},
     "long crops": {"data.crop_seconds": 6.0, "data.batch_size": 2},
     "small batch": {"data.batch_size": 2},
     "large batch": {"data.batch_size": 8},
@@ -79,10 +81,7 @@ def settings_of(changes: dict) -> dict:
     settings.separation.wiener_seconds = 0.0  # networks are compared as they are
     for name, value in changes.items():
         part, key = name.split(".")
-        if isinstance(value, dict):
-            settings[part][key].update(value)
-        else:
-            settings[part][key] = value
+        settings[part].update({key: value})  # a dict changes what it names
     return config.plain(settings)
 
 
@@ -122,13 +121,15 @@ def main(argv: list[str]) -> int:
             if (summary.source, summary.metric) == (ALL, "si_sdr")
         }
         lines.append((job.title, result, [scores.get(test, math.nan) for test in tests]))
-    print(f"| candidate | {' | '.join(tests)} | M | GFLOP a second | steps | hours heard |")
-    print("|---" * (5 + len(tests)) + "|")
+    facts = ["M", "GFLOP a second", "minutes", "steps", "hours heard"]
+    columns = ["candidate", *tests, *facts]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for title, result, values in sorted(lines, key=lambda line: -line[2][0]):
         print(
             f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} "
-            f"| {result['parameters'] / 1e6:.1f} | {result['gflop_a_second']:.1f} "
-            f"| {result['steps']} | {result['audio_hours']:.1f} |"
+            f"| {result['parameters'] / 1e6:.2f} | {result['gflop_a_second']:.1f} "
+            f"| {result['training_seconds'] / 60:.0f} | {result['steps']} "
+            f"| {result['audio_hours']:.1f} |"
         )
     return int(len(lines) < len(jobs))
 

@@ -20,6 +20,7 @@ from sep.architectures.bandsplit import ALONG_TIME, band_groups
 from sep.architectures.cells import CELLS, bidirectional, init_cell
 from sep.architectures.cnn import patches, unpatched
 from sep.architectures.harmonic import (
+    INTERVALS,
     PARTIALS,
     PARTS,
     Block,
@@ -319,6 +320,20 @@ def test_a_block_does_the_same_an_octave_higher():
         block.apply(params, np.roll(heard_BNPD, shift, 2))[0] for shift in (0, 12)
     )
     np.testing.assert_allclose(low_NPD[:, :72], high_NPD[:, 12:], atol=1e-6)
+
+
+def test_a_block_hears_both_ends_of_intervals_and_of_its_reach():
+    block, heard_BNPD = Block(3), random(1, 9, 50, 4)
+    params = jax.jit(block.init)(jax.random.key(0), heard_BNPD)
+    gradient_NPD = jax.jit(jax.grad(lambda x: block.apply(params, x)[0, 4, 24].sum()))(
+        heard_BNPD
+    )[0]
+    places = set(zip(*np.nonzero(np.abs(gradient_NPD).max(-1)), strict=True))
+    intervals = {sign * interval for interval in INTERVALS for sign in (-1, 1)}
+    assert places == {(4, 24 + i) for i in intervals | {0}} | {(1, 24), (7, 24)}
+    # All are as strong, at first, as in one product with everything side by side.
+    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    np.testing.assert_allclose([k.std() for k in kernels], 1 / np.sqrt(11 * 4), rtol=0.4)
 
 
 def test_the_harmonic_network_hears_partials_and_the_frames_around():

@@ -1,12 +1,11 @@
 """A U-Net over frames and bins, as over a picture."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn.initializers import lecun_normal
 
+from sep.architectures.dense import dense
 from sep.architectures.memory import kept
 from sep.architectures.output import faint
 
@@ -77,12 +76,6 @@ class Block(nn.Module):
             if not last:
                 added_BNPD = nn.gelu(added_BNPD)
         return heard_BNPD + added_BNPD
-
-
-def dense(width: int, heard: Array, init: Callable = _INIT) -> Array:
-    """A dense layer on the last axis, as one product of matrices."""
-    rows = heard.reshape(-1, heard.shape[-1])
-    return nn.Dense(width, kernel_init=init)(rows).reshape(*heard.shape[:-1], width)
 
 
 def patches(heard_BNPD: Array, frames: int, cells: int) -> Array:

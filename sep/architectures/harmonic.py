@@ -1,11 +1,14 @@
 """A network that hears intervals: what it knows of one pitch it knows of all."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.nn.initializers import variance_scaling
 
-from sep.architectures.cnn import dense
+from sep.architectures.dense import dense
 from sep.architectures.memory import kept
 from sep.architectures.output import faint
 
@@ -13,10 +16,10 @@ LOWEST = 8  # bin at which the first semitone begins
 PARTS = 3  # of a semitone: frequencies in it that are told apart
 OCTAVE = 12 * PARTS
 # What lies where, in semitones: partials 2 to 8 of a tone; tones of which it is partial
-# 2, 3 or 4; what every block listens to, octaves, twelfths, fifths and neighbours.
+# 2, 3 or 4; how far up and down all blocks listen, neighbours, fifths, octaves, twelfths.
 PARTIALS = (12, 19, 24, 28, 31, 34, 36)
 FUNDAMENTALS = (-12, -19, -24)
-INTERVALS = (0, -1, 1, -7, 7, -12, 12, -19, 19)
+INTERVALS = (1, 7, 12, 19)
 
 
 class Harmonic(nn.Module):
@@ -71,21 +74,44 @@ class Harmonic(nn.Module):
         told_BOWNF = told_BDNF.reshape(batch, outputs, -1, frames, bins)
         bias_OF = self.param("bias", zeros, (outputs, bins), jnp.float32)
         estimates_BONF = told_BOWNF[:, :, 0] + bias_OF[:, None].astype(told_BOWNF.dtype)
-        estimates_BONF += (told_BOWNF[:, :, 1:] * standing_BWNF[:, None]).sum(2)
+        for weight in range(standing_BWNF.shape[1]):  # (B, O, W, N, F).sum(2) is slow
+            estimates_BONF += told_BOWNF[:, :, 1 + weight] * standing_BWNF[:, None, weight]
         estimates_BNFO = jnp.moveaxis(estimates_BONF, 1, 3)
         return estimates_BNFO.reshape(batch, frames, bins, num_sources, num_outputs)
 
 
 class Block(nn.Module):
-    """A residual block that hears `INTERVALS`, and `reach` frames before and after."""
+    """A residual block that hears both ends of `INTERVALS`, and frames `reach` away."""
 
     reach: int
 
     @nn.compact
     def __call__(self, heard_BNPD: Array) -> Array:
-        width = heard_BNPD.shape[-1]
-        near = joined(nn.LayerNorm()(heard_BNPD), INTERVALS, (-self.reach, self.reach))
-        return heard_BNPD + dense(width, nn.PReLU()(dense(width, near)))
+        *_, height, width = heard_BNPD.shape
+        normal_BNPD = nn.LayerNorm()(heard_BNPD)
+        near_BNPD = dense(width, normal_BNPD, share(1))
+        for semitones in [interval for interval in INTERVALS if interval < height]:
+            near_BNPD += both_ends(width, 0, semitones)(normal_BNPD)
+        near_BNPD += both_ends(width, self.reach, 0)(normal_BNPD)
+        return heard_BNPD + dense(width, nn.PReLU()(near_BNPD))
+
+
+def both_ends(width: int, frames: int, semitones: int) -> nn.Conv:
+    """A convolution that hears what lies so far before or below, and after or above."""
+    return nn.Conv(
+        width,
+        kernel_size=(2, 1) if frames else (1, 2),
+        kernel_dilation=(2 * frames or 1, 2 * semitones or 1),
+        padding=((frames, frames), (semitones, semitones)),
+        use_bias=False,
+        kernel_init=share(2),
+    )
+
+
+def share(ends: int) -> Callable:
+    """LeCun normal for so many of all that a block adds up."""
+    every = 1 + 2 * len(INTERVALS) + 2
+    return variance_scaling(ends / every, "fan_in", "truncated_normal")
 
 
 def joined(heard_BNPD: Array, semitones, frames) -> Array:
