@@ -31,18 +31,19 @@ _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 SHIPPED = Path(__file__).parent.parent / "configs" / "piano_violin.py"
 LONG = {"n_fft": 8192, "hop_length": 2048}  # as the model that ships has them
 SHORT = {"n_fft": 4096, "hop_length": 1024}
+MAGNITUDE = {"model.representation": "magnitude", "model.magnitude": LONG}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 CANDIDATES = {
     "base": {},
-    "short frames": {"model.magnitude": SHORT},
-    "longer frames": {"model.magnitude": {"n_fft": 16384, "hop_length": 4096}},
-    "close frames": {"model.magnitude": {"hop_length": 1024}},
+    "short frames": {"model.log_magnitude": SHORT},
+    "longer frames": {"model.log_magnitude": {"n_fft": 16384, "hop_length": 4096}},
+    "close frames": {"model.log_magnitude": {"hop_length": 1024}},
     "narrow": {"model.harmonic": {"width": 32, "depth": 3}},
     "wide": {"model.harmonic": {"width": 80}},
     "flat": {"model.harmonic": {"depth": 2}},
     "deep": {"model.harmonic": {"depth": 6}},
     "told the level": {"model.level_free": False},
-    "log magnitude": {"model.representation": "log_magnitude", "model.log_magnitude": LONG},
+    "magnitude": MAGNITUDE,
     "complex": {"model.representation": "complex", "model.complex": LONG},
     "fnn": {"model.architecture": "fnn"},
     "small fnn": {"model.architecture": "fnn", "model.fnn": {"width": 88}},
@@ -51,6 +52,7 @@ CANDIDATES = {
     "lstm": {"model.architecture": "lstm", "train.learning_rate": 1e-3},
     "small lstm": {"model.architecture": "lstm", "model.lstm": {"width": 72}},
     "openunmix": {
+        **MAGNITUDE,
         "model.architecture": "openunmix",
         "model.level_free": False,
         "model.magnitude": SHORT,
