@@ -3,7 +3,7 @@
   python train.py --config=configs/openunmix.py --data=STEMS --workdir=runs/openunmix
 
 Stöter et al. (2019) train one for each source with the error of magnitudes; here one has
-all sources, with the base's loss on waves. About 7.5 M parameters. Not trained yet.
+all sources, with the base's loss on waves. About 7.5 M parameters. Not scored yet.
 """
 
 from sep import config
