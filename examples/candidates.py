@@ -29,7 +29,8 @@ _JOBS = flags.DEFINE_integer("jobs", 2, "Runs at once, each on its share of the 
 _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 
 SHIPPED = Path(__file__).parent.parent / "configs" / "piano_violin.py"
-LONG = {"n_fft": 8192, "hop_length": 2048}  # as the model that ships has them
+FRAMES = runpy.run_path(str(SHIPPED))["get_config"]().model.log_magnitude
+LONG = {name: FRAMES[name] for name in ("n_fft", "hop_length")}
 SHORT = {"n_fft": 4096, "hop_length": 1024}
 MAGNITUDE = {"model.representation": "magnitude", "model.magnitude": LONG}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
