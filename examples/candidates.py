@@ -11,11 +11,13 @@ the best on the first test first.
 
 import math
 import runpy
+import signal
 from pathlib import Path
 
 from absl import flags
 
 from sep import cli, config
+from sep.files import locked
 from sep.report.statistics import ALL, summaries
 from sep.report.tables import read_csv
 from sep.study import excerpt, rounds
@@ -28,11 +30,23 @@ _TFLOP = flags.DEFINE_float("tflop", 120.0, "Training work of each; about an hou
 _JOBS = flags.DEFINE_integer("jobs", 2, "Runs at once, each on its share of the cores.")
 _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 
-SHIPPED = Path(__file__).parent.parent / "configs" / "piano_violin.py"
-FRAMES = runpy.run_path(str(SHIPPED))["get_config"]().model.log_magnitude
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def config_of(name: str):
+    """One of configs/."""
+    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
+
+
+FRAMES = config_of("piano_violin").model.log_magnitude
 LONG = {name: FRAMES[name] for name in ("n_fft", "hop_length")}
 SHORT = {"n_fft": 4096, "hop_length": 1024}
 MAGNITUDE = {"model.representation": "magnitude", "model.magnitude": LONG}
+UNMIX = config_of("openunmix").model
+OPENUNMIX = {
+    f"model.{name}": UNMIX[name]
+    for name in ("representation", "architecture", "level_free", "magnitude", "openunmix")
+} | {"train.learning_rate": 1e-3}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 CANDIDATES = {
     "base": {},
@@ -52,12 +66,11 @@ CANDIDATES = {
     "mingru": {"model.architecture": "rnn", "model.rnn": {"kind": "mingru", "width": 512}},
     "lstm": {"model.architecture": "lstm", "train.learning_rate": 1e-3},
     "small lstm": {"model.architecture": "lstm", "model.lstm": {"width": 72}},
-    "openunmix": {
-        **MAGNITUDE,
-        "model.architecture": "openunmix",
-        "model.level_free": False,
-        "model.magnitude": SHORT,
-        "train.learning_rate": 1e-3,
+    "openunmix": OPENUNMIX,
+    "lstm of openunmix": {
+        **OPENUNMIX,
+        "model.architecture": "lstm",
+        "model.lstm": {"width": 512, "depth": 3},
     },
     "bandsplit": {
         "model.architecture": "bandsplit",
@@ -80,7 +93,7 @@ CANDIDATES = {
 
 def settings_of(changes: dict) -> dict:
     """The model that ships, with some settings changed."""
-    settings = runpy.run_path(str(SHIPPED))["get_config"]()
+    settings = config_of("piano_violin")
     settings.separation.wiener_seconds = 0.0  # networks are compared as they are
     for name, value in changes.items():
         part, key = name.split(".")
@@ -97,8 +110,6 @@ def main(argv: list[str]) -> int:
     study = Study(
         Path(_OUT.value), settings_of({}), budget, Path(_DATA.value), tests, (), 0.0
     )
-    study.claim()
-    excerpt.write(study, None, 10.0)
     chosen = names_among("candidate", _ONLY.value or [], CANDIDATES)
     jobs = [
         Job(
@@ -113,7 +124,12 @@ def main(argv: list[str]) -> int:
         for name in chosen
     ]
     titled = [(job.title, job) for job in jobs]
-    found = rounds.outcomes(titled, _JOBS.value, cli.commit())
+    study.check()
+    signal.signal(signal.SIGTERM, cli.leave)
+    with locked(study.out, "comparing candidates"):
+        study.claim()
+        excerpt.write(study, None, 10.0)
+        found = rounds.outcomes(titled, _JOBS.value, cli.commit())
     lines = []
     for job, (result, error) in zip(jobs, found, strict=True):
         if error:  # told already

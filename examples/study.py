@@ -20,9 +20,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import app, flags
+from absl import flags
 
-from sep.study.plan import SOME_FAILED
+from sep import cli
+from sep.study.plan import SOME_FAILED, names_among
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_string("tests", None, "Test sets: NAME=DIR,...", required=True)
@@ -118,8 +119,9 @@ def table_of(name: str) -> Path:
 def main(argv: list[str]) -> int:
     """Runs the rounds."""
     out, failed = Path(_OUT.value), 0
+    chosen = names_among("round", _ROUNDS.value or [], [one.name for one in ROUNDS])
     for one in ROUNDS:
-        if _ROUNDS.value and one.name not in _ROUNDS.value:
+        if one.name not in chosen:
             continue
         config = ROOT / "configs" / f"{one.config}.py"
         earlier = ",".join(str(table_of(name)) for name in one.start)
@@ -144,4 +146,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

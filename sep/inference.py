@@ -72,7 +72,7 @@ class Separation:
             shape = self._plan.batch, 1, self._plan.chunk
             mixture_BCT = jax.ShapeDtypeStruct(shape, np.float32)
             apply = jax.jit(separator.apply).lower(variables, mixture_BCT).compile()
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"this model is of another version of Sep ({error})") from None
         except flax.errors.FlaxError:
             raise UserError("this model's parameters do not fit its config") from None

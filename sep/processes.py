@@ -6,6 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
@@ -38,20 +39,6 @@ def results(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def alone(function: Callable, *arguments):
-    """What a function returns, or raises, in a process of its own, which starts and ends.
-
-    If the command is to end before, the process gets SIGTERM and is waited for.
-
-    Raises:
-      UserError: the process died.
-    """
-    ((_, result, error),) = each_alone(function, [arguments], 1)
-    if error is not None:
-        raise error
-    return result
 
 
 def each_alone(
@@ -121,6 +108,8 @@ def _answer(sender, function: Callable, arguments: tuple, cores: set[int] | None
     try:
         sender.send((function(*arguments), None))
     except Exception as error:
+        if not isinstance(error, UserError):  # where it came from would be lost
+            error.add_note(traceback.format_exc())
         sender.send((None, error))
 
 

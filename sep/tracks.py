@@ -50,6 +50,17 @@ def places(test: str, folder: Path, sources: Sequence[str]) -> list[Place]:
     return found
 
 
+def check(test: str, folder: Path, sources: Sequence[str]) -> None:
+    """Looks whether every track has its files, before any sound is read.
+
+    Raises:
+      UserError: as `places`, or a file is missing.
+    """
+    for place in places(test, folder, sources):
+        for stem in (place.mixture, *place.references.values()):
+            file_of(stem)
+
+
 def folders(folder: Path) -> list[Path]:
     """The folders of tracks. Raises UserError if there is no such folder."""
     if not folder.is_dir():

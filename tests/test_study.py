@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from sep import audio
 from sep.config import get_config, plain
 from sep.errors import Diverged, UserError
-from sep.processes import alone, each_alone
+from sep.processes import each_alone
 from sep.report.statistics import ALL
 from sep.study import excerpt, rounds
 from sep.study.cell import with_steps
@@ -55,7 +56,7 @@ def row(representation, architecture, value, *, seed=0, test="A", source=ALL):
 
 
 def test_cells_are_pairs_times_seeds():
-    found = cells([("mel", "fnn"), ("mdct", "lstm")], 2)
+    found = cells([("mel", "fnn"), ("mdct", "lstm")], range(2))
     assert found[:2] == [Cell("mel", "fnn", 0), Cell("mdct", "lstm", 0)]
     assert [cell.seed for cell in found] == [0, 0, 1, 1]
     assert len({cell.name for cell in found}) == 4
@@ -89,8 +90,38 @@ def test_a_folder_keeps_to_one_study(tmp_path):
     del older["config"]["model"]["harmonic"]  # and did not know this
     (tmp_path / "study.json").write_text(json.dumps(older))
     study.claim()
-    with pytest.raises(UserError, match="a study with another budget and rates"):
-        study._replace(budget=Budget(6, None), rates=(1e-2,)).claim()
+    study._replace(config=study.config | {"seed": 7}).claim()  # cells have their own
+    others = {
+        r"budget was \[5, None\] and is \[6, None\]; rates was \[0.001\] and is": {
+            "budget": Budget(6, None),
+            "rates": (1e-2,),
+        },
+        r"\(config.data.solos was 0.0 and is 0.3\); use its settings": {
+            "config": study.config | {"data": study.config["data"] | {"solos": 0.3}}
+        },
+        r"tests.B was None and is .*; tests.A|tests.A was .* and is None; tests.B": {
+            "tests": {"B": tmp_path / "test"}
+        },
+    }
+    for message, changed in others.items():
+        with pytest.raises(UserError, match=message):
+            study._replace(**changed).claim()
+
+
+def test_what_is_missing_is_told_before_anything_is_trained(tmp_path):
+    study, wave_CT = study_in(tmp_path), np.full((1, 9000), 0.1)
+    with pytest.raises(UserError, match="data/train: no such folder"):
+        study.check()
+    for name in ("piano", "violin"):
+        for split in ("train", "valid"):
+            audio.write(tmp_path / "data" / split / name / "a.wav", wave_CT, RATE)
+    for name in ("song/mixture", "song/piano", "song/violin", "tune/mixture"):
+        audio.write(tmp_path / "test" / f"{name}.wav", wave_CT, RATE)
+    with pytest.raises(UserError, match=r"tune/piano\.\*: this file .* is missing"):
+        study.check()
+    for name in ("piano", "violin"):
+        audio.write(tmp_path / "test/tune" / f"{name}.wav", wave_CT, RATE)
+    study.check()
 
 
 def test_a_cells_folder_keeps_to_one_config(tmp_path):
@@ -135,7 +166,7 @@ def probed(outcome, monkeypatch, study, architectures=("fnn", "lstm")):
         ]
 
     monkeypatch.setattr(rounds, "outcomes", outcomes)
-    planned = cells([("mel", name) for name in architectures], 1)
+    planned = cells([("mel", name) for name in architectures], range(1))
     return rounds.chosen_rates(study, planned, {}, 1, "")
 
 
@@ -212,16 +243,7 @@ def answer(number):
         raise UserError("negative")
     if number == 0:
         os._exit(9)
-    return number + 1, os.getpid()
-
-
-def test_a_process_of_its_own_answers_raises_or_dies():
-    result, pid = alone(answer, 1)
-    assert result == 2 and pid != os.getpid()
-    with pytest.raises(UserError, match="^negative$"):
-        alone(answer, -1)
-    with pytest.raises(UserError, match="died with status 9"):
-        alone(answer, 0)
+    return number + 1, os.getpid(), [1][number - 1 if number == 7 else 0]
 
 
 def cores(_):
@@ -229,13 +251,15 @@ def cores(_):
 
 
 def test_processes_share_the_cores_and_fail_alone():
-    found = sorted(each_alone(answer, [(3,), (0,), (-1,), (5,)], 2))
-    assert [number for number, _, _ in found] == [0, 1, 2, 3]
-    assert [result and result[0] for _, result, _ in found] == [4, None, None, 6]
-    assert [str(error)[:16] for _, _, error in found if error] == [
-        "its process died",
-        "negative",
-    ]
+    found = sorted(each_alone(answer, [(3,), (0,), (-1,), (5,), (7,)], 2))
+    numbers, results, errors = zip(*found, strict=True)
+    assert numbers == (0, 1, 2, 3, 4)
+    assert [result and result[0] for result in results] == [4, None, None, 6, None]
+    assert len({result[1] for result in results if result} | {os.getpid()}) == 3
+    died, negative, mistake = filter(None, errors)
+    assert str(died).startswith("its process died with status 9")
+    assert str(negative) == "negative" and isinstance(mistake, IndexError)
+    assert "in answer" in "".join(traceback.format_exception(mistake))  # where it was
     if hasattr(os, "sched_getaffinity"):
         shares = [share for _, share, _ in each_alone(cores, [(0,), (1,)], 2)]
         mine = os.sched_getaffinity(0)

@@ -47,6 +47,11 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
     app.run(guarded, flags_parser=parse_flags)
 
 
+def leave(*_) -> None:
+    """For SIGTERM: ends the command as Ctrl-C does, so that its processes save."""
+    sys.exit(143)
+
+
 def one_line(text: str) -> str:
     """Text without the line breaks that names of files may have: they are escaped."""
     return "".join(c if c.isprintable() or c > "\u2029" else ascii(c)[1:-1] for c in text)

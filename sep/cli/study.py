@@ -19,6 +19,7 @@ cores each.
   python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +31,9 @@ from sep.errors import UserError
 
 _REPRESENTATIONS = flags.DEFINE_list("representations", None, "Only these; default: all.")
 _ARCHITECTURES = flags.DEFINE_list("architectures", None, "Only these; default: all.")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Cells of every pair.", lower_bound=1)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 1, "Cells of every pair, the first with --config.seed.", lower_bound=1
+)
 _FROM = flags.DEFINE_list(
     "from", [], "Earlier studies, or their results.csv, whose --best go on here."
 )
@@ -77,7 +80,6 @@ def main(argv: list[str]) -> int:
         settings = config.plain(flags.FLAGS.config)
 
     # Slow imports, after the flags have been checked.
-    from sep.data.material import check_folders
     from sep.files import locked
     from sep.study import excerpt, rounds
     from sep.study.plan import SOME_FAILED, Budget, Study, cells
@@ -99,9 +101,11 @@ def main(argv: list[str]) -> int:
     )
     test = next(iter(tests))
     earlier = earlier_rows(test)
-    planned = cells(chosen_pairs(earlier, test), _SEEDS.value)
+    first = settings["seed"]
+    planned = cells(chosen_pairs(earlier, test), range(first, first + _SEEDS.value))
     known = {row["architecture"]: row["learning_rate"] for row in earlier}
-    check_folders(settings, study.data)
+    study.check()
+    signal.signal(signal.SIGTERM, cli.leave)
     with locked(out, "studying"):
         study.claim()
         track = Path(_EXCERPT.value) if _EXCERPT.value else None

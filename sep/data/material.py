@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sep.data import folders, rooms, stems
+from sep.data.folders import warn
 from sep.data.stems import Stems
+from sep.errors import UserError
 from sep.separator import output_names
 
 
@@ -50,5 +52,17 @@ def read_material(config: dict, folder: Path) -> Material:
         )
         for split in ("train", "valid")
     )
-    rooms_RL = rooms.load(folder / "rooms", model["sample_rate"], data["room_seconds"])
-    return Material(*found, rooms_RL)
+    place = folder / "rooms"
+    rooms_RL = rooms.load(place, model["sample_rate"], data["room_seconds"])
+    if data["room"] and not len(rooms_RL):
+        raise UserError(
+            f"{place}: no impulse responses, but config.data.room is {data['room']:g}; "
+            f"put some there (python -m sep.data rooms --out={place}), or set it to 0"
+        )
+    material = Material(*found, rooms_RL)
+    if data["solos"] and not all(map(material.train.unbound, material.train.solos)):
+        warn(
+            f"{folder / 'train'}: not every source has recordings of no track; "
+            "config.data.solos is not heeded"
+        )
+    return material

@@ -100,12 +100,9 @@ def _recipe(stems: Stems, names: Sequence[str], config, crop: int) -> Recipe:
     semitones = {name: strengths_of(config, name)["pitch_semitones"] for name in names}
     every, alone = [], []
     for name in names:
-        found = stems.solos[name]
-        of_tracks = {track[name].entry for track in stems.tracks if track[name]}
-        unbound = [stem for stem in found if stem.entry not in of_tracks]
         pools = [
             _pool([(stem,) for stem in some], [s.active_N for s in some], semitones[name])
-            for some in (found, unbound)
+            for some in (stems.solos[name], stems.unbound(name))
         ]
         if not pools[0]:
             raise UserError(f"all recordings of {name} are silent; replace them")

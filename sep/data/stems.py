@@ -57,6 +57,11 @@ class Stems(NamedTuple):
     solos: dict[str, list[Stem]]  # all recordings of each source, those of tracks too
     tracks: list[dict[str, Stem | None]]  # those that belong together; None: silent
 
+    def unbound(self, source: str) -> list[Stem]:
+        """Recordings of a source that belong to no track."""
+        bound = {track[source].entry for track in self.tracks if track[source]}
+        return [stem for stem in self.solos[source] if stem.entry not in bound]
+
 
 def load(
     folder: Path,

@@ -23,7 +23,6 @@ from sep.inference import Separation
 from sep.logs import lines_until
 from sep.progress import METRICS
 from sep.report.tables import write_csv
-from sep.separator import RESIDUAL, output_names
 from sep.study.plan import EXCERPT, RESULT, SCORES, Budget, Job
 
 try:
@@ -110,7 +109,7 @@ def scored(job: Job, config: dict, release: Path) -> list[Row]:
     Raises:
       UserError: a track cannot be scored. Test sets with a fault compare nothing.
     """
-    sources = [name for name in output_names(config["model"]) if name != RESIDUAL]
+    sources = config["model"]["sources"]
     places = [
         place
         for test, folder in job.tests.items()

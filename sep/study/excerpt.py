@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sep import audio, tracks
 from sep.files import replacing_folder
-from sep.separator import RESIDUAL, output_names
 from sep.study.plan import EXCERPT, Study
 
 
@@ -19,7 +18,7 @@ def write(study: Study, track: Path | None, seconds: float) -> None:
     if study.excerpt.is_dir():
         return
     track = track or tracks.folders(next(iter(study.tests.values())))[0]
-    sources = [name for name in output_names(study.config["model"]) if name != RESIDUAL]
+    sources = study.config["model"]["sources"]
     stems = {name: track / name for name in sources}
     place = tracks.Place(EXCERPT, track.name, track / tracks.MIXTURE, stems)
     _, rate, mixture_CT, references_SCT = tracks.read(place)

@@ -143,11 +143,24 @@ class Study(NamedTuple):
         results = [json.loads(path.read_text()) for path in paths]
         return {Cell(*(r[name] for name in Cell._fields)): r for r in results}
 
+    def check(self) -> None:
+        """Looks for all that cells will need, before hours of training.
+
+        Raises:
+          UserError: data or a test set lacks a file; the message names it.
+        """
+        from sep import tracks  # slow to import, as the others
+        from sep.data.material import check_folders
+
+        check_folders(self.config, self.data)
+        for test, folder in self.tests.items():
+            tracks.check(test, folder, self.config["model"]["sources"])
+
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
 
-        Cells may come and go between calls; what all cells share may not. Architectures
-        that came later than the folder change nothing.
+        Cells, and so seeds, may come and go between calls; what all cells share may not.
+        Architectures that came later than the folder change nothing.
 
         Raises:
           UserError: something differs.
@@ -156,19 +169,31 @@ class Study(NamedTuple):
         fields = self._asdict()
         fields.pop("out")
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
-        if path.exists():
-            before = json.loads(path.read_text())
-            from sep.checkpoints import completed  # slow to import
-
-            before["config"] = completed(before["config"])
-            before["config"]["model"] = now["config"]["model"] | before["config"]["model"]
-            if changed := [name for name in now if now[name] != before.get(name)]:
-                raise UserError(
-                    f"{self.out}: holds a study with another {' and '.join(changed)}; "
-                    "use its flags or another --out"
-                )
+        if path.exists() and (found := differences(json.loads(path.read_text()), now)):
+            raise UserError(
+                f"{self.out}: holds another study ({'; '.join(found)}); "
+                "use its settings or another --out"
+            )
         with replacing(path) as part:
             part.write_text(json.dumps(now, indent=2))
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """What two study.json say otherwise: "name was this and is that"."""
+    from flax.traverse_util import flatten_dict  # slow to import
+
+    from sep.checkpoints import completed
+
+    config = completed(before["config"])
+    config["model"] = now["config"]["model"] | config["model"]
+    config["seed"] = now["config"]["seed"]
+    old = flatten_dict(before | {"config": config}, sep=".")
+    new = flatten_dict(now, sep=".")
+    return [
+        f"{name} was {old.get(name)} and is {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
 
 
 def chosen(config: dict, cell: Cell, rate: float) -> dict:
@@ -181,9 +206,9 @@ def chosen(config: dict, cell: Cell, rate: float) -> dict:
     return config
 
 
-def cells(pairs: Iterable[tuple[str, str]], seeds: int) -> list[Cell]:
+def cells(pairs: Iterable[tuple[str, str]], seeds: Iterable[int]) -> list[Cell]:
     """Of every pair one for each seed; all of a seed before any of the next."""
-    return [Cell(*pair, seed) for seed, pair in itertools.product(range(seeds), pairs)]
+    return [Cell(*pair, seed) for seed, pair in itertools.product(seeds, pairs)]
 
 
 def names_among(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:

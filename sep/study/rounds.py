@@ -22,7 +22,8 @@ def chosen_rates(
       UserError: a probe failed for another reason, or all of an architecture diverged.
     """
     path = study.out / plan.RATES
-    rates = known | (json.loads(path.read_text()) if path.exists() else {})
+    chosen = json.loads(path.read_text()) if path.exists() else {}
+    rates = known | chosen
     wanted = study.config["model"]["representation"]
     probes = {}
     for architecture in dict.fromkeys(c.architecture for c in cells):
@@ -30,10 +31,12 @@ def chosen_rates(
             continue
         offered = [c.representation for c in cells if c.architecture == architecture]
         probed = Cell(wanted if wanted in offered else offered[0], architecture, 0)
-        for rate in study.rates if len(study.rates) > 1 else ():
+        if len(study.rates) == 1:
+            rates[architecture] = study.rates[0]
+            continue
+        for rate in study.rates:
             title = f"probe of {architecture} on {probed.representation} at {rate:g}"
             probes[architecture, rate] = title, study.probe(probed, rate)
-        rates[architecture] = study.rates[0]
     scores, errors = {}, {}
     found = outcomes(list(probes.values()), jobs, commit)
     for (architecture, rate), (result, error) in zip(probes, found, strict=True):
@@ -42,20 +45,19 @@ def chosen_rates(
         if error and not isinstance(error, Diverged):
             errors[architecture] = error
     for architecture, tried in scores.items():
-        rates[architecture] = max(tried, key=tried.get)
-        if tried[rates[architecture]] == -math.inf:
+        best = max(tried, key=tried.get)
+        if tried[best] == -math.inf:
             errors.setdefault(
                 architecture, UserError(f"{architecture} diverges with all --rates")
             )
-        if architecture in errors:
-            del rates[architecture]  # to be probed again
-        else:
-            print(f"{architecture}: learning rate {rates[architecture]:g}", flush=True)
+        if architecture not in errors:  # else it is to be probed again
+            chosen[architecture] = best
+            print(f"{architecture}: learning rate {best:g}", flush=True)
     with replacing(path) as part:
-        part.write_text(json.dumps(rates, indent=2))
+        part.write_text(json.dumps(chosen, indent=2))
     if errors:
         raise UserError("; ".join(map(str, errors.values())))
-    return rates
+    return rates | chosen
 
 
 def train(
