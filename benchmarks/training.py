@@ -418,7 +418,7 @@ def compile_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def compile_default(args: argparse.Namespace) -> float:
     """Seconds to trace and compile the default step in this process."""
-    from sep.cli import remember_compilations
+    from sep.cache import remember_compilations
 
     remember_compilations()
     ours = our_step(base_config(), args)

@@ -27,6 +27,7 @@ from sep.separator import in_use
 
 FORMAT = "sep-release-2"
 FIRST_FORMAT = "sep-release-1"
+CHECKPOINTS = "checkpoints"  # in a training workdir
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent / "pretrained"
 # Settings younger than the first release files, and what files without them mean.
@@ -250,7 +251,7 @@ class Checkpoints:
         )
         keep = policies.AnyPreservationPolicy([policies.LatestN(1), best])
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").resolve(),
+            (workdir / CHECKPOINTS).resolve(),
             options=ocp.CheckpointManagerOptions(best_fn=_score, preservation_policy=keep),
         )
 

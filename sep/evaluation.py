@@ -19,7 +19,7 @@ from sep.audio import Encoding, Format
 from sep.bars import progress_bar
 from sep.bss_eval import bss_eval
 from sep.errors import UserError
-from sep.files import replacing
+from sep.files import remove, replacing
 from sep.metrics import leakage, si_sdr, usdr
 from sep.tracks import MIXTURE, Place, Track, file_of, read
 
@@ -64,10 +64,12 @@ def evaluate(
             track = None
             for system in systems:
                 wanted = place in kept and system.name != MIXTURE  # there is a file of it
-                sounds = sound_folder(out, place, system.name) if wanted else None
+                place_of_sounds = sound_folder(out, place, system.name)
+                sounds = place_of_sounds if wanted else None
                 try:
                     note = _Note(out, place, system)
                     if (found := note.read(sounds)) is None:
+                        remove(place_of_sounds)  # they do not go with the new scores
                         track = track or read(place)
                         found = _score(track, system, sounds)
                         note.write(found)
@@ -170,12 +172,12 @@ class _Note:
         ]
 
     def write(self, rows: list[Row]) -> None:
-        plain = [list(row[:-1]) + [_plain(row.value)] for row in rows]
+        told = [list(row[:-1]) + [plain(row.value)] for row in rows]
         with replacing(self._path) as part:
-            part.write_text(json.dumps(self._facts | {"rows": plain}), "utf-8")
+            part.write_text(json.dumps(self._facts | {"rows": told}), "utf-8")
 
 
-def _plain(value: float) -> float | str | None:
+def plain(value: float) -> float | str | None:
     """For JSON, which has no word for what is not finite."""
     if np.isnan(value):
         return None
@@ -184,10 +186,10 @@ def _plain(value: float) -> float | str | None:
 
 def _file_name(name: str) -> str:
     """A name that files may have, different for different names."""
-    plain = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name).lstrip(".")
-    if plain == name:
+    usable = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name).lstrip(".")
+    if usable == name:
         return name
-    return f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{usable[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def heard(

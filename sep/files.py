@@ -27,12 +27,37 @@ def part_of(path: Path) -> Path:
 
 
 def sweep(path: Path) -> None:
-    """Removes what processes of this machine that are gone have left beside a file."""
+    """Removes what processes of this machine that are gone have left beside a file.
+
+    Also what bears this process's number, which an earlier one may have had.
+    """
     for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*.part"):
         number = part.name.removesuffix(".part").rpartition("-")[2]
-        if number.isdecimal() and not _alive(int(number)):
-            with contextlib.suppress(OSError):
-                part.unlink()
+        if number.isdecimal() and (int(number) == os.getpid() or not _alive(int(number))):
+            _discard(part)
+
+
+def _discard(part: Path) -> None:
+    """Removes a file or a folder, if it can."""
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder with all that is in it, if it is there.
+
+    Raises:
+      UserError: it cannot be removed.
+    """
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be removed ({error.strerror})") from None
 
 
 def _alive(process: int) -> bool:
@@ -57,6 +82,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
         yield part
         os.replace(part, path)
     except OSError as error:
@@ -65,8 +91,7 @@ def replacing(path: Path) -> Iterator[Path]:
             "folder, or see to its permissions and free space"
         ) from None
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        _discard(part)
 
 
 @contextlib.contextmanager
@@ -89,7 +114,9 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
             raise UserError(
                 f"{path}: holds other things ({others[0]}); choose another folder"
             )
-        part.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
+        part.mkdir()
         yield part
         if path.exists():
             os.replace(path, old)
@@ -107,7 +134,7 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
     else:
         shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _discard(part)
 
 
 @contextlib.contextmanager

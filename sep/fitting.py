@@ -126,7 +126,8 @@ def fit(
                     f"step {step}; lower --config.train.learning_rate and train in a new "
                     "workdir"
                 )
-        checkpoints.save(int(state.step), state)
+        if int(state.step):  # before the first one there is nothing to lose
+            checkpoints.save(int(state.step), state)
     return best.path
 
 

@@ -50,9 +50,13 @@ def leakage(
     the reference is at least 60 dB under its own mean energy. 0 dB: all of the others;
     -inf: nothing. NaN if the source never rests, or the others rest with it. After the
     "predicted energy at silence" of Schulze-Forster et al. 2019, but relative, so that
-    it does not depend on the level. The last samples that fill no window do not count.
+    it does not depend on the level. The last samples that fill no window do not count;
+    NaN also if none is filled.
     """
     xp = reference_T.__array_namespace__()
+
+    if reference_T.shape[-1] < window:
+        return xp.full(reference_T.shape[:-1], xp.nan)
 
     def energies(wave_T):
         whole = wave_T.shape[-1] // window * window

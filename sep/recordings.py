@@ -52,15 +52,26 @@ def _found(given: str, out: Path) -> list[tuple[Path, Path]]:
     if os.path.lexists(path) or not glob.has_magic(given):
         return _inside(path, Path(path.name), out)
     plain = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    deep = "**" in path.parts  # and follows links to folders, which may lead in circles
+    beside = out.resolve() == plain.resolve()
+    if deep and beside:
+        raise UserError(f"{given}: stems would mix with recordings; choose another --out")
     found = [
-        each
+        (name, name.relative_to(plain))
         for name in map(Path, sorted(glob.glob(given, recursive=True)))
         if name.suffix.lower() in audio.SUFFIXES and os.path.isfile(name)
-        for each in _inside(name, name.relative_to(plain), out)
+        if not (deep and _by_a_link(name, plain))
+        if beside or not name.resolve().is_relative_to(out.resolve())  # of an earlier run
     ]
     if not found:
         raise UserError(f"{given}: no sound file matches")
     return found
+
+
+def _by_a_link(path: Path, root: Path) -> bool:
+    """Whether a folder between the root and the file is a link."""
+    between = path.parents[: len(path.relative_to(root).parents) - 1]
+    return any(folder.is_symlink() for folder in between)
 
 
 def _inside(path: Path, place: Path, out: Path) -> list[tuple[Path, Path]]:

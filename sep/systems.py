@@ -49,7 +49,7 @@ def of_reference(name: str, sources: Sequence[str], settings) -> System:
     """One of `sep.references.REFERENCES`. Raises UserError as `references.build`."""
     reference = references.build(name, sources, settings)
     learned = sha256(settings.nmf) if name == "nmf" else None
-    identity = json.dumps([name, settings.transform, settings.residual, learned])
+    identity = json.dumps([name, settings.transform, learned])
 
     def estimate(track: Track) -> np.ndarray:
         return reference(track.mixture_CT, track.references_SCT, track.sample_rate)

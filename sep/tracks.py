@@ -108,7 +108,7 @@ def file_of(stem: Path) -> Path:
         if path.parent == stem.parent and path.stem == stem.name
     ]
     if len(found) != 1:
-        what = "missing" if not found else f"there {len(found)} times"
+        what = "missing; see --sources" if not found else f"there {len(found)} times"
         raise UserError(f"{stem}.*: this file of the track is {what}")
     return found[0]
 

@@ -154,6 +154,8 @@ class Browser:
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert [p.name for p in self.downloads.iterdir()] == [name]
+        whole = path.read_bytes()
+        assert int.from_bytes(whole[4:8], "little") == len(whole) - 8  # of RIFF
         wave_CT, rate = audio.read(path)  # float32 holds 24 bits exactly
         path.unlink()
         return np.round(wave_CT.astype(np.float64) * 2**23), rate

@@ -70,7 +70,7 @@ def written(tmp_path_factory, duet):
         waves[source, system] = wave_CT
         lines.append(Line(source, system, path, {"SI-SDR": 1.0}))
     name = "\"'><script>throw 1</script> 🎻/\\"
-    wide_CT = rng.uniform(-1, 1, (3, 22050 * 7)).astype(np.float32)
+    wide_CT = rng.uniform(-1, 1, (3, 22050 * 7 + 1)).astype(np.float32)
     audio.write(folder / "wide.wav", wide_CT, 22050, "FLOAT")
     tracks = [
         Track("duet", lines),

@@ -439,7 +439,16 @@ def test_what_dead_processes_left_is_swept_away(tmp_path):
     mine = files.part_of(path)
     left = mine.with_name(mine.name.replace(str(os.getpid()), str(dead.pid)))
     alive = mine.with_name(mine.name.replace(str(os.getpid()), str(os.getppid())))
-    for part in (left, alive):
+    for part in (left, mine, alive):  # an earlier process may have had our number
         part.touch()
     audio.write(path, tones(), 8000)
     assert files_in(tmp_path) == sorted([alive.name, path.name])
+    for part in (left, mine):
+        part.mkdir()
+        (part / "half").touch()
+    with files.replacing_folder(path.with_suffix(""), ()) as folder:
+        (folder / "whole").touch()
+    assert (tmp_path / "x[1]" / "whole").exists()
+    with files.replacing(path) as part:
+        part.write_text("new")
+    assert files_in(tmp_path) == sorted([alive.name, path.name, "x[1]", "x[1]/whole"])

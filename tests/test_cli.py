@@ -266,6 +266,12 @@ def misfit(folder):
         save(folder / "misfit" / "track" / f"{stem}.wav", length)
 
 
+def strange_workdir(folder):
+    (folder / "strange").mkdir(exist_ok=True)
+    (folder / "strange" / "config.json").write_text("[3]")
+    (folder / "strange" / "metrics.jsonl").write_text('{"step": 1}\n')
+
+
 SEPARATE, EVALUATE = "separate --out=none --model=run", "evaluate --out=none --model=run"
 TRAIN = "train --workdir=none --data=data"
 WRONG = {  # what to make, the command, what its one line of complaint says
@@ -287,6 +293,8 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "unknown arch": (None, f"{TRAIN} --arch=cnnn", ["cnnn", "fnn, harmonic, lstm"]),
     "unknown setting": (None, f"{TRAIN} --config.train.stepz=1", ["stepz", '"steps"']),
     "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
+    "strange workdir": (strange_workdir, "train --workdir=strange --data=data",
+                        ["strange/config.json: is no config", "another --workdir"]),
     "other config": (None, "train --workdir=run --data=data --arch=fnn",
                      ["run: was made with another config", "sample_rate was 8000",
                       "another --workdir"]),
@@ -304,6 +312,19 @@ def test_wrong_use_is_answered_in_one_line(place, name):
     assert line.startswith("error: ")
     assert [part for part in parts if part not in line] == [], line
     assert not (place.folder / "none").exists()
+
+
+def test_what_stopped_a_run_before_its_first_step_may_be_changed(place):
+    more = "--config.train.steps=1", "--config.train.eval_every=1"
+    spoilt = "--config.data.cache=x.wav"  # a file, where a folder must be
+    done = place.call("train", "--data=data", "--workdir=new", *TINY, *more, spoilt)
+    assert done.returncode == 1 and (place.folder / "new/config.json").exists()
+    for seed, status in ((5, 0), (6, 1)):
+        again = place.call(
+            "train", "--data=data", "--workdir=new", *TINY, *more, f"--config.seed={seed}"
+        )
+        assert again.returncode == status, again.stderr
+    assert "seed was 5 and is 6" in again.stderr
 
 
 def test_other_sources_are_named_with_commas_and_ctrl_c_saves(place):

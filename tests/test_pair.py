@@ -75,6 +75,24 @@ def test_what_another_split_left_is_not_kept_silently(recordings):
     assert "train/piano/a.flac: is left from another set (1 files are)" in done.stderr
 
 
+def test_recordings_are_never_overwritten(recordings):
+    place = recordings / "train" / "violin"
+    place.mkdir(parents=True)
+    (recordings / "b.flac").rename(place / "b.flac")
+    before = contents(recordings)
+    text = SPLIT.replace("b.flac", "train/violin/b.flac")
+    done = call(recordings, text, "recordings")
+    assert done.returncode == 1
+    assert "b.flac: lies where train goes; choose another --out" in done.stderr
+    assert contents(recordings) == before
+
+
+def test_a_silent_recording_is_named(recordings):
+    save(recordings / "d.wav", np.zeros((5 * RATE, 1)), RATE)
+    done = call(recordings)
+    assert done.returncode == 1 and "d.wav: is silent; leave it out" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -122,7 +122,21 @@ def test_links_that_go_round_are_not_followed(tmp_path):
     save(tmp_path / "in" / "a.wav", 10)
     (tmp_path / "in" / "round").symlink_to(tmp_path / "in", target_is_directory=True)
     (tmp_path / "in" / "self").symlink_to("self")
-    assert list(places([str(tmp_path / "in")], tmp_path / "out").values()) == ["a"]
+    for given in ("in", "in/**/*.wav"):
+        found = places([str(tmp_path / given)], tmp_path / "out")
+        assert list(found.values()) == ["a"]
+
+
+def test_stems_of_an_earlier_run_are_no_recordings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.wav", "in/stems/a/piano.wav"):
+        save(Path(name), 10)
+    for given in ("in", "in/**/*.wav", "**/*.wav"):
+        found = places([given], Path("in/stems"))
+        assert list(found) == ["in/a.wav"]
+    assert list(places(["in/*.wav"], Path("in"))) == ["in/a.wav"]
+    with pytest.raises(UserError, match=r"in/\*\*/\*.wav: stems would mix"):
+        plan_tasks(["in/**/*.wav"], Path("in"))
 
 
 def test_names_that_differ_in_capitals_have_folders_that_differ_in_more(tmp_path):

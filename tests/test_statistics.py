@@ -57,6 +57,16 @@ def test_differences_are_of_the_same_tracks():
     assert (found.value, found.low, found.high) == (1, 1, 1)
 
 
+def test_differences_are_of_finite_numbers():
+    rows = rows_of(
+        {("x", "piano"): [np.inf, 2, 3, -np.inf], ("base", "piano"): [np.inf, 1, 2, 5]}
+    )
+    (found,) = differences(rows, "base", "si_sdr")
+    assert (found.tracks, found.value) == (2, 1)
+    rows = rows_of({("x", "piano"): [np.inf], ("base", "piano"): [np.inf]})
+    assert differences(rows, "base", "si_sdr") == []
+
+
 def test_tables_name_every_system_and_say_what_is_not_known():
     rows = rows_of({("x", "piano"): [1, 3], ("y", "piano"): [2, 4]})
     rows += rows_of({("x", "piano"): [7, 7]}, "sir")

@@ -99,3 +99,5 @@ def test_leakage_is_of_the_seconds_in_which_a_source_rests():
     found_S = scores(track, estimates_SCT)["leakage"]
     assert found_S[0] == pytest.approx(-20, abs=1e-4)
     assert np.isnan(found_S[1])
+    short = Track(place, RATE, track.mixture_CT[:, :100], references_SCT[..., :100])
+    assert np.isnan(scores(short, estimates_SCT[..., :100])["leakage"]).all()

@@ -8,7 +8,6 @@ from sep.errors import UserError
 AUTO = "auto"  # as a sample format: the recording's own, or the nearest that there is
 FLOAT = "FLOAT"
 WIDTHS = {"PCM_8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-SUBTYPES = (*WIDTHS, FLOAT)
 _WAV_LIMIT = 2**32 - 2**16  # bytes that a plain WAV file can hold
 
 

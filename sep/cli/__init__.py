@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sep.cache import cache_folder
+from sep.cache import remember_compilations
 from sep.errors import UserError
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of glibc's malloc.h
@@ -129,16 +129,6 @@ def ask_for_large_pages() -> None:
         if "[madvise]" in _LARGE_PAGES.read_text(encoding="ascii"):
             os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def remember_compilations() -> None:
-    """Has JAX, which is not imported yet, keep what it compiles for the next start.
-
-    Who sets these variables is not overruled.
-    """
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder("jax")))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def commit() -> str:

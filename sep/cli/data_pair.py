@@ -58,6 +58,11 @@ def main(argv: list[str]) -> None:
             path: duets.trimmed(audio.read(path, RATE)[0])
             for _, path in progress_bar(found, f"reading {split}", unit="file", leave=False)
         }
+        for path, wave_CT in waves.items():
+            if not wave_CT.size:
+                raise UserError(f"{path}: is silent; leave it out")
+            if path.resolve().is_relative_to((out / split).resolve()):
+                raise UserError(f"{path}: lies where {split} goes; choose another --out")
         if split == "train":
             for source, path in found:
                 place = out / split / source / f"{path.stem}.flac"

@@ -187,11 +187,16 @@ def refuse_others(out: Path, wanted: list[Piece]) -> None:
 
 
 def read_manifest(path: Path) -> dict:
-    """A piece's manifest."""
+    """A piece's manifest. Raises UserError if it is none."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete it") from None
+        manifest = json.loads(path.read_text())
+        whole = all(isinstance(facts, dict) for facts in manifest["sources"].values())
+        if whole and isinstance(manifest["settings"], str):
+            return manifest
+        reason = "another kind of file"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error)
+    raise UserError(f"{path}: is no manifest of a piece ({reason}); delete its folder")
 
 
 def render_all(settings: Settings, wanted: list[Piece]) -> int:

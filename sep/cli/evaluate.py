@@ -138,12 +138,8 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
 def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
     """All that is scored: from the lower bound over models to the upper bounds."""
     from sep import references, systems
-    from sep.separator import RESIDUAL
 
-    more = any(RESIDUAL in systems.outputs_of_model(model) for model in models.values())
-    settings = references.Settings(
-        residual=more, nmf=Path(_NMF.value) if _NMF.value else None
-    )
+    settings = references.Settings(nmf=Path(_NMF.value) if _NMF.value else None)
     bounds = {
         name: systems.of_reference(name, sources, settings) for name in _REFERENCES.value
     }
@@ -172,19 +168,20 @@ def draw(out: Path, tests: dict[str, str], rows) -> None:
 def as_json(summaries, better, base: str, errors: list[str]) -> str:
     """results.json."""
     import sep
+    from sep.evaluation import plain
     from sep.report.statistics import MEDIANS
 
-    def plain(summary) -> dict:
+    def row(summary) -> dict:
         return {
-            key: str(value) if value in (float("inf"), float("-inf")) else value
+            key: plain(value) if isinstance(value, float) else value
             for key, value in summary._asdict().items()
         }
 
     facts = {
         "sep": sep.__version__,
         "over_tracks": {"median": sorted(MEDIANS), "mean": "all others"},
-        "summaries": [plain(summary) for summary in summaries],
-        "better_in_si_sdr_than": {base: [plain(summary) for summary in better]},
+        "summaries": [row(summary) for summary in summaries],
+        "better_in_si_sdr_than": {base: [row(summary) for summary in better]},
         "left_out": errors,
     }
     return json.dumps(facts, indent=1) + "\n"

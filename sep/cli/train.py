@@ -177,14 +177,21 @@ def chosen_settings() -> dict:
 def claim(workdir: Path, settings: dict) -> None:
     """Writes WORKDIR/config.json, or refuses a workdir of another config.
 
+    One in which no step was taken may get any other.
+
     Raises:
-      UserError: the configs differ in more than `MAY_CHANGE`.
+      UserError: the configs differ in more than `MAY_CHANGE`, or the file is no config.
     """
     path = workdir / "config.json"
-    if path.exists():
+    if path.exists() and took_a_step(workdir):
         from sep.checkpoints import changes
 
-        found = changes(json.loads(path.read_text()), settings)
+        try:
+            found = changes(json.loads(path.read_text()), settings)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(
+                f"{path}: is no config of a run; use another --workdir"
+            ) from None
         told = "; ".join(text for name, text in found.items() if name not in MAY_CHANGE)
         if told:
             raise UserError(
@@ -193,3 +200,13 @@ def claim(workdir: Path, settings: dict) -> None:
             )
     with replacing(path) as part:
         part.write_text(json.dumps(settings, indent=2))
+
+
+def took_a_step(workdir: Path) -> bool:
+    """Whether there is something in it that would be lost, or go on."""
+    from sep.checkpoints import CHECKPOINTS
+    from sep.progress import METRICS
+
+    log = workdir / METRICS
+    logged = log.exists() and log.stat().st_size > 0
+    return logged or any((workdir / CHECKPOINTS).glob("[0-9]*"))

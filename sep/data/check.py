@@ -15,9 +15,9 @@ import numpy as np
 from sep import audio
 from sep.data import folders, stems
 from sep.errors import UserError
+from sep.tracks import MIXTURE
 
 NEEDED = ("train", "valid")  # without which there is no training
-MIXTURE = "mixture"  # a file that tracks may have, and no source
 _FULL_SCALE = 1 - 2.0**-15  # the largest sample of 16 bits
 _HEADINGS = (
     ("split", "source", "files", "hours", "rates (Hz)", "channels")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from sep.cli import remember_compilations
+from sep.cache import remember_compilations
 from sep.errors import UserError
 from sep.jobs import FAILED, Outcome, Request, Worker
 from sep.recordings import Task
@@ -64,7 +64,8 @@ def run(
         options = {"num_cpus": 0, "num_gpus": int(gpus > 0)}
         actor = ray.remote(**options, scheduling_strategy="SPREAD")(_Actor)
         actor = partial(actor.remote, _absolute(request))
-        count = min(jobs or gpus or nodes, len(tasks))
+        # More than there are GPUs would wait for one for ever.
+        count = min(jobs or gpus or nodes, gpus or len(tasks), len(tasks))
         for number, outcome in _spread(ray, actor, tasks, count):
             tell(number, outcome.seconds)
             yield number, outcome

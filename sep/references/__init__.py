@@ -19,6 +19,8 @@ from sep.references import dictionaries, hpss, nmf, oracles
 from sep.references.spectra import Transform
 from sep.separator import lookup
 
+_REST = 1e-5  # of the mixture's peak: under it is what rounding leaves
+
 # (mixture_CT, sources_SCT, sample rate in Hz) -> estimates_SCT, float32, at that rate.
 # Only the oracles look at the sources. Any number of channels; T from 1.
 Reference = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -28,7 +30,6 @@ class Settings(NamedTuple):
     """What references may be told; oracles and NMF need not use the same transform."""
 
     transform: Transform = Transform()  # of the oracles
-    residual: bool = False  # whether a mixture has more in it than its named sources
     nmf: Path | None = None  # file of dictionaries, of `python -m sep.cli.nmf`
 
 
@@ -71,8 +72,8 @@ def _nmf(sources: tuple[str, ...], settings: Settings) -> Reference:
 def _oracle(oracle: Callable) -> Callable[[tuple[str, ...], Settings], Reference]:
     def make(sources: tuple[str, ...], settings: Settings) -> Reference:
         def reference(mixture_CT, sources_SCT, sample_rate):
-            if settings.residual:
-                rest_CT = mixture_CT - sources_SCT.sum(0)
+            rest_CT = mixture_CT - sources_SCT.sum(0)  # what is no named source
+            if np.abs(rest_CT).max() > _REST * np.abs(mixture_CT).max():
                 sources_SCT = np.concatenate([sources_SCT, rest_CT[None]])
             transform = settings.transform.at(sample_rate)
             return oracle(mixture_CT, sources_SCT, transform)[: len(sources)]

@@ -6,7 +6,8 @@ the mixture: estimates sum to it, and where all sources are silent each gets the
 share of what there is.
 
 Every oracle maps mixture_CT, sources_SCT and a transform, at the recording's own rate,
-to estimates_SCT. What the mixture has besides the sources must come as one more source.
+to estimates_SCT. What the mixture has besides the sources must come as one more source,
+as `sep.references` gives it.
 
 Shapes: S source, C channel, T sample, N frame, F bin.
 """

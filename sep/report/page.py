@@ -23,8 +23,8 @@ from sep.bars import progress_bar
 from sep.errors import UserError
 from sep.files import replacing_folder
 from sep.report import pictures, sound
+from sep.tracks import MIXTURE
 
-MIXTURE = "mixture"  # the source, and the system, that is the recording itself
 _HERE = Path(__file__).parent
 _PARTS = frozenset({"index.html", "assets", "sound", "pictures"})
 
@@ -33,7 +33,7 @@ class Line(NamedTuple):
     """One sound of a track.
 
     The lines of one system are heard together, so a system has each source once; the
-    mixture is one line, source and system both "mixture".
+    mixture is one line, source and system both `sep.tracks.MIXTURE`.
     """
 
     source: str  # "mixture", "piano", ...

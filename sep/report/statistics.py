@@ -88,13 +88,20 @@ def _summary(test, source, system, metric, values) -> Summary:
 
 
 def differences(rows: Sequence[Row], base: str, metric: str) -> list[Summary]:
-    """How much better each system is than `base` on the same tracks, in the mean."""
+    """How much better each system is than `base`, in the mean.
+
+    On the tracks where both have a finite number.
+    """
     found = []
     for test in dict.fromkeys(row.test for row in rows):
         theirs = by_track(rows, test, ALL, base, metric)
         for system in dict.fromkeys(row.system for row in rows):
             ours = by_track(rows, test, ALL, system, metric)
-            both = [track for track in ours if track in theirs]
+            both = [
+                track
+                for track in ours
+                if np.isfinite(ours[track]) and np.isfinite(theirs.get(track, np.nan))
+            ]
             if system == base or not both:
                 continue
             gain_N = np.array([ours[track] - theirs[track] for track in both])

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from sep import audio, cost, systems, tracks
-from sep.checkpoints import load_model
+from sep.checkpoints import CHECKPOINTS, load_model
 from sep.checks import check
 from sep.data.material import read_material
 from sep.errors import UserError
@@ -68,7 +68,7 @@ def run(job: Job, commit: str) -> dict:
         result["peak_memory_mb"] = peak_memory_mb()
         with replacing(job.folder / RESULT) as part:
             part.write_text(json.dumps(result, indent=2))
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # done with
+        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # done with
     return result
 
 

@@ -22,7 +22,9 @@ window.Sep = window.Sep || {};
       const made = await render(track, gains, scale, onProgress);
       if (!made) return null;
       if (made.parts) {
-        const blob = new Blob([header(track, size), ...made.parts], { type: "audio/wav" });
+        const pad = new Uint8Array(size % 2); // RIFF's chunks are of even length
+        const bytes = [header(track, size), ...made.parts, pad];
+        const blob = new Blob(bytes, { type: "audio/wav" });
         return { blob, lowered: -20 * Math.log10(scale) };
       }
       scale = 1 / made.excess;
