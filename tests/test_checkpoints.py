@@ -131,8 +131,10 @@ def test_what_is_no_model_is_refused(model, tmp_path):
 def test_a_model_that_does_not_fit_its_config_is_refused(model):
     with pytest.raises(UserError, match="parameters do not fit"):
         Separation(model._replace(params={"x": np.zeros(3)}))
-    with pytest.raises(UserError, match="another version"):
-        Separation(model._replace(config=model.config | {"model": {"sources": ["a", "b"]}}))
+    settings = model.config["model"]
+    for strange in ({"sources": ["a", "b"]}, settings | {"fnn": {"width": -1, "depth": 1}}):
+        with pytest.raises(UserError, match="another version"):
+            Separation(model._replace(config=model.config | {"model": strange}))
 
 
 def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):

@@ -196,6 +196,18 @@ def test_probes_that_fail_choose_nothing(tmp_path, monkeypatch):
         probed(lambda *_: (None, Diverged("")), monkeypatch, study)
 
 
+@pytest.mark.parametrize("name", ["study", "candidates"])
+def test_the_examples_know_what_they_are_asked_for(name):
+    unknown = {"study": "--rounds=five", "candidates": "--only=harp"}[name]
+    done = subprocess.run(
+        [sys.executable, ROOT / f"examples/{name}.py", "--data=x", "--tests=A=x", unknown],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: unknown ") and "known: " in line
+
+
 @pytest.mark.parametrize("name", ["original_waveform", "original_magnitude"])
 def test_the_first_networks_differ_from_the_others_in_the_network_alone(name):
     study, original = (
@@ -313,6 +325,14 @@ def test_a_study_goes_on_after_kills_and_reports(place):
         process.send_signal(signal.SIGKILL)
         process.wait()
     before = (first / "result.json").stat().st_mtime_ns
+    second = folder / "out/cells/mdct-fnn-0"
+    process = start(*options, output=subprocess.DEVNULL)
+    while not ((log := second / "metrics.jsonl").exists() and log.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert list((second / "checkpoints").glob("[0-9]*"))  # it was saved
     process = start(*options)
     output, messages = process.communicate(timeout=600)
     assert process.returncode == 0, messages
