@@ -142,7 +142,10 @@ class _Note:
         self._path = (
             out / "scores" / _file_name(place.test) / place.name
         ) / f"{_file_name(system.name)}.json"
-        files = [file_of(path) for path in (place.mixture, *place.references.values())]
+        files = [
+            file_of(place.mixture),
+            *(file_of(path, "see --sources") for path in place.references.values()),
+        ]
         stats = [path.stat() for path in files]
         self._facts = {
             "format": FORMAT,

@@ -39,7 +39,7 @@ def sweep(path: Path) -> None:
 
 def _discard(part: Path) -> None:
     """Removes a file or a folder, if it can."""
-    if part.is_dir():
+    if os.path.isdir(part):  # the method raises where it may not look
         shutil.rmtree(part, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
@@ -57,7 +57,9 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise UserError(f"{folder}: cannot be removed ({error.strerror})") from None
+        raise UserError(
+            f"{folder}: cannot be removed ({error.strerror or error})"
+        ) from None
 
 
 def _alive(process: int) -> bool:

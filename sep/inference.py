@@ -72,6 +72,8 @@ class Separation:
             shape = self._plan.batch, 1, self._plan.chunk
             mixture_BCT = jax.ShapeDtypeStruct(shape, np.float32)
             apply = jax.jit(separator.apply).lower(variables, mixture_BCT).compile()
+        except UserError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"this model is of another version of Sep ({error})") from None
         except flax.errors.FlaxError:

@@ -107,10 +107,10 @@ def _answer(sender, function: Callable, arguments: tuple, cores: set[int] | None
         os.sched_setaffinity(0, cores)  # XLA starts as many threads as it may use cores
     try:
         sender.send((function(*arguments), None))
-    except Exception as error:
-        if not isinstance(error, UserError):  # where it came from would be lost
-            error.add_note(traceback.format_exc())
+    except UserError as error:
         sender.send((None, error))
+    except Exception:  # not all can be pickled, and where they came from would be lost
+        sender.send((None, RuntimeError(traceback.format_exc())))
 
 
 def _follow_the_command() -> None:

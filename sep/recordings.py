@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -52,26 +53,40 @@ def _found(given: str, out: Path) -> list[tuple[Path, Path]]:
     if os.path.lexists(path) or not glob.has_magic(given):
         return _inside(path, Path(path.name), out)
     plain = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    deep = "**" in path.parts  # and follows links to folders, which may lead in circles
-    beside = out.resolve() == plain.resolve()
-    if deep and beside:
+    stems, root = out.resolve(), plain.resolve()
+    if stems == root and "**" in path.parts:
         raise UserError(f"{given}: stems would mix with recordings; choose another --out")
+    inside = stems != root and stems.is_relative_to(root)  # where an earlier run left some
     found = [
         (name, name.relative_to(plain))
-        for name in map(Path, sorted(glob.glob(given, recursive=True)))
+        for name in _matches(path, plain)
         if name.suffix.lower() in audio.SUFFIXES and os.path.isfile(name)
-        if not (deep and _by_a_link(name, plain))
-        if beside or not name.resolve().is_relative_to(out.resolve())  # of an earlier run
+        if not (inside and name.resolve().is_relative_to(stems))
     ]
     if not found:
         raise UserError(f"{given}: no sound file matches")
     return found
 
 
-def _by_a_link(path: Path, root: Path) -> bool:
-    """Whether a folder between the root and the file is a link."""
-    between = path.parents[: len(path.relative_to(root).parents) - 1]
-    return any(folder.is_symlink() for folder in between)
+def _matches(path: Path, plain: Path) -> list[Path]:
+    """What a pattern fits, sorted; hidden files only if it names them.
+
+    `**` follows no links to folders, which may lead in circles.
+    """
+    parts = [
+        part if part == "**" else re.sub(r"\*+", "*", part)
+        for part in path.parts[len(plain.parts) :]
+    ]
+    if parts[-1] == "**":
+        parts.append("*")
+    found = set(plain.glob("/".join(parts)))
+    if not any(part.startswith(".") for part in parts):
+        found = {
+            name
+            for name in found
+            if not any(part.startswith(".") for part in name.relative_to(plain).parts)
+        }
+    return sorted(found)
 
 
 def _inside(path: Path, place: Path, out: Path) -> list[tuple[Path, Path]]:

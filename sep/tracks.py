@@ -100,15 +100,19 @@ def read(place: Place) -> Track:
     return Track(place, rate, mixture_CT, np.stack(references))
 
 
-def file_of(stem: Path) -> Path:
-    """The sound file of this name, whatever its format. UserError if not just one."""
+def file_of(stem: Path, cure: str = "") -> Path:
+    """The sound file of this name, whatever its format.
+
+    Raises:
+      UserError: there is none, `cure` says what to do then; or more than one.
+    """
     found = [
         path
         for path in (audio.find(stem.parent) if stem.parent.is_dir() else [])
         if path.parent == stem.parent and path.stem == stem.name
     ]
     if len(found) != 1:
-        what = "missing; see --sources" if not found else f"there {len(found)} times"
+        what = f"there {len(found)} times" if found else f"missing{cure and '; '}{cure}"
         raise UserError(f"{stem}.*: this file of the track is {what}")
     return found[0]
 

@@ -432,6 +432,13 @@ def test_tags_speakers_and_the_time_of_a_broadcast_are_kept(tmp_path):
     assert audio.header(tagged).about.tags == about.tags
 
 
+def test_a_name_that_is_too_long_is_told_in_a_line(tmp_path):
+    long = tmp_path / ("x" * 250)
+    for writing in (files.replacing(long), files.replacing_folder(long, ())):
+        with pytest.raises(UserError, match="cannot be written"), writing as part:
+            part.touch()
+
+
 def test_what_dead_processes_left_is_swept_away(tmp_path):
     path = tmp_path / "x[1].wav"
     dead = subprocess.Popen(["true"])

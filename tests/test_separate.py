@@ -121,6 +121,7 @@ def test_a_folder_gives_its_tree_and_a_pattern_too(tmp_path, monkeypatch):
 def test_links_that_go_round_are_not_followed(tmp_path):
     save(tmp_path / "in" / "a.wav", 10)
     (tmp_path / "in" / "round").symlink_to(tmp_path / "in", target_is_directory=True)
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in", target_is_directory=True)
     (tmp_path / "in" / "self").symlink_to("self")
     for given in ("in", "in/**/*.wav"):
         found = places([str(tmp_path / given)], tmp_path / "out")
@@ -134,7 +135,9 @@ def test_stems_of_an_earlier_run_are_no_recordings(tmp_path, monkeypatch):
     for given in ("in", "in/**/*.wav", "**/*.wav"):
         found = places([given], Path("in/stems"))
         assert list(found) == ["in/a.wav"]
-    assert list(places(["in/*.wav"], Path("in"))) == ["in/a.wav"]
+    for out in ("in", "."):
+        assert list(places(["in/*.wav"], Path(out))) == ["in/a.wav"]
+    assert list(places(["in/**/*.wav"], Path("."))) == ["in/a.wav", "in/stems/a/piano.wav"]
     with pytest.raises(UserError, match=r"in/\*\*/\*.wav: stems would mix"):
         plan_tasks(["in/**/*.wav"], Path("in"))
 

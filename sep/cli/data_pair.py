@@ -11,6 +11,7 @@ OUT/manifest.json has every file with its hash: the same recordings make the sam
 """
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> None:
         raise UserError("--levels_db wants numbers, as in 0,5,-5") from None
     splits = read_split(Path(_SPLIT.value), Path(_RECORDINGS.value))
     out, entries = Path(_OUT.value), []
+    refuse_overwriting(splits, out)
     before = files_of(out / "manifest.json")
     for split, recordings in splits.items():
         found = [(source, path) for source, paths in recordings.items() for path in paths]
@@ -61,8 +63,6 @@ def main(argv: list[str]) -> None:
         for path, wave_CT in waves.items():
             if not wave_CT.size:
                 raise UserError(f"{path}: is silent; leave it out")
-            if path.resolve().is_relative_to((out / split).resolve()):
-                raise UserError(f"{path}: lies where {split} goes; choose another --out")
         if split == "train":
             for source, path in found:
                 place = out / split / source / f"{path.stem}.flac"
@@ -80,6 +80,15 @@ def main(argv: list[str]) -> None:
         part.write_text(text + "\n")
     digest = hashlib.sha256("".join(e["sha256"] for e in entries).encode()).hexdigest()
     print(f"{len(entries)} files in {out}, together sha256 {digest[:16]}")
+
+
+def refuse_overwriting(splits: dict[str, dict[str, list[Path]]], out: Path) -> None:
+    """Raises UserError if a recording lies where a split will be written."""
+    places = [(out / split).resolve() for split in splits]
+    for recordings in splits.values():
+        for path in itertools.chain(*recordings.values()):
+            if any(path.resolve().is_relative_to(place) for place in places):
+                raise UserError(f"{path}: might be overwritten; choose another --out")
 
 
 def files_of(manifest: Path) -> set[str]:

@@ -136,7 +136,9 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
         )
     if not leads:
         return
-    if stop:
+    if stop and not took_a_step(workdir):
+        print("stopped before the first step; the same command starts again")
+    elif stop:
         print(f"stopped and saved in {workdir}; the same command goes on from there")
     print(f"model: {release}" if release.exists() else "no model before a validation")
 
@@ -204,9 +206,10 @@ def claim(workdir: Path, settings: dict) -> None:
 
 def took_a_step(workdir: Path) -> bool:
     """Whether there is something in it that would be lost, or go on."""
-    from sep.checkpoints import CHECKPOINTS
+    from sep.checkpoints import CHECKPOINTS, RELEASE
     from sep.progress import METRICS
 
     log = workdir / METRICS
     logged = log.exists() and log.stat().st_size > 0
-    return logged or any((workdir / CHECKPOINTS).glob("[0-9]*"))
+    saved = any((workdir / CHECKPOINTS).glob("[0-9]*"))
+    return logged or saved or (workdir / RELEASE).exists()

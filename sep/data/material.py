@@ -60,9 +60,11 @@ def read_material(config: dict, folder: Path) -> Material:
             f"put some there (python -m sep.data rooms --out={place}), or set it to 0"
         )
     material = Material(*found, rooms_RL)
-    if data["solos"] and not all(map(material.train.unbound, material.train.solos)):
+    train = material.train
+    alone = ([stem.active_N.any() for stem in train.unbound(name)] for name in train.solos)
+    if data["solos"] and not all(map(any, alone)):
         warn(
-            f"{folder / 'train'}: not every source has recordings of no track; "
+            f"{folder / 'train'}: not every source sounds in recordings of no track; "
             "config.data.solos is not heeded"
         )
     return material

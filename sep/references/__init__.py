@@ -19,7 +19,7 @@ from sep.references import dictionaries, hpss, nmf, oracles
 from sep.references.spectra import Transform
 from sep.separator import lookup
 
-_REST = 1e-5  # of the mixture's peak: under it is what rounding leaves
+_REST = 1e-4  # of the mixture's peak: under it is what rounding to 16 bits leaves
 
 # (mixture_CT, sources_SCT, sample rate in Hz) -> estimates_SCT, float32, at that rate.
 # Only the oracles look at the sources. Any number of channels; T from 1.
