@@ -25,19 +25,20 @@ def matrix_rfft(frames_NK: Array) -> Array:
     mirrored_NK = jnp.roll(jnp.flip(frames_NK, -1), 1, -1)  # sample -n in place of n
     even_NF = (frames_NK + mirrored_NK)[..., : len(weight_F)] * weight_F
     odd_NF = (mirrored_NK - frames_NK)[..., : len(weight_F)]
-    return jax.lax.complex(_product(even_NF, cosine_FF), _product(odd_NF, sine_FF))
+    return jax.lax.complex(product(even_NF, cosine_FF), product(odd_NF, sine_FF))
 
 
 def matrix_irfft(spectrum_NF: Array, n_fft: int) -> Array:
     """`jnp.fft.irfft` along the last axis as two products: real (..., N, n_fft)."""
     cosine_FF, sine_FF, weight_F = _waves(n_fft, spectrum_NF.real.dtype)
-    even_NF = _product(spectrum_NF.real * weight_F, cosine_FF)
-    odd_NF = _product(spectrum_NF.imag, sine_FF)
+    even_NF = product(spectrum_NF.real * weight_F, cosine_FF)
+    odd_NF = product(spectrum_NF.imag, sine_FF)
     mirrored_NF = jnp.flip((even_NF + odd_NF)[..., 1 : n_fft - len(weight_F) + 1], -1)
     return jnp.concatenate([even_NF - odd_NF, mirrored_NF], -1) * (2 / n_fft)
 
 
-def _product(left: Array, right: np.ndarray) -> Array:
+def product(left: Array, right: Array) -> Array:
+    """Of matrices, with all the precision that an accelerator has."""
     return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -163,7 +163,7 @@ def validation_crops(config: dict, stems: Stems, names) -> np.ndarray:
     """The crops (B, S, C, T) that every validation is about.
 
     Raises:
-      UserError: a source is silent in them.
+      UserError: all recordings of a source are silent.
     """
     train = config["train"]
     return pipeline.fixed_crops(

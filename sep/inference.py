@@ -42,6 +42,10 @@ def load(
     return Separation(load_model(model), overlap=overlap, shifts=shifts, refine=refine)
 
 
+MAX_CHANNELS = 8  # that are separated together
+_NOTHING = 1e-6  # RMS of a beginning that says nothing of the level of a stream
+
+
 class Separation:
     """A model made ready: compiled once, for all recordings. Threads may share it.
 
@@ -114,7 +118,7 @@ class Separation:
           blocks: (T,) or (T, C), of floating point, of any lengths.
           sample_rate: in Hz.
           rms: of all of the stream, as it would be known of a whole wave; by default that
-            of its beginning, as long as a chunk.
+            of its beginning, as long as a chunk, if it is not silent.
 
         Raises:
           UserError: as for a wave.
@@ -130,7 +134,9 @@ class Separation:
             needed -= len(wave_TC)
         if not held:
             return
-        rms = _rms(np.concatenate(held)) if rms is None else rms
+        if rms is None:
+            found = _rms(np.concatenate(held))
+            rms = found if found > _NOTHING else 0.0
         blocks_CT = (wave_TC.T for wave_TC in itertools.chain(held, waves))
         for stems_SCT in self.blocks(blocks_CT, sample_rate, rms):
             stems = (stem_CT[0] if first.ndim == 1 else stem_CT.T for stem_CT in stems_SCT)
@@ -166,6 +172,11 @@ def _checked(wave: np.ndarray, at: int = 0) -> np.ndarray:
         raise UserError(
             f"a wave is (T,) or (T, C) of floating point, full scale 1, not {wave.dtype} "
             f"of shape {wave.shape}"
+        )
+    if wave.ndim == 2 and wave.shape[1] > MAX_CHANNELS:
+        raise UserError(
+            f"a wave is (T, C) of up to {MAX_CHANNELS} channels, not {wave.shape}; is it "
+            "transposed?"
         )
     finite = np.isfinite(wave)
     if not finite.all():

@@ -15,12 +15,11 @@ import numpy as np
 from sep import DEFAULT_MODEL, audio, manifest
 from sep.checkpoints import load_model, locate_model
 from sep.errors import UserError
-from sep.inference import load
+from sep.inference import MAX_CHANNELS, load
 from sep.outputs import Output, plan_outputs
 from sep.recordings import Task
 from sep.separator import output_names
 
-MAX_CHANNELS = 8
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -183,8 +182,12 @@ class Worker:
             return []
         from sep.report.page import Line, Track, write_page
 
-        system = Path(self._request.model).stem
-        lines = [Line(path.stem, system, path, {}) for path in paths]
+        model = Path(self._request.model).stem
+        lines = []
+        for output, path in zip(self.outputs, paths, strict=True):
+            # Stems sound together; what is made of several sounds by itself.
+            system = model if output.name in self._separation.names else output.name
+            lines.append(Line(output.name, system, path, {}))
         if self._request.excerpt == audio.WHOLE:  # of which alone there is a file
             lines.insert(0, Line("mixture", "mixture", task.recording, {}))
         title = task.recording.stem

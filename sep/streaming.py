@@ -48,8 +48,11 @@ class Plan(NamedTuple):
             at multiples of them, if they are long enough.
         """
         rate, cut = config["model"]["sample_rate"], config["separation"]
-        chunk = round(cut["chunk_seconds"] * rate)
-        overlap = round((cut["overlap"] if overlap is None else overlap) * chunk)
+        seconds = cut["chunk_seconds"]
+        share = cut["overlap"] if overlap is None else overlap
+        sensible = 0 < seconds < math.inf and 0 <= share < 1
+        chunk = round(seconds * rate) if sensible else 0
+        overlap = round(share * chunk) if sensible else 0
         if not 0 <= overlap < chunk or cut["batch_size"] < 1 or shifts < 1:
             raise UserError(
                 "separation needs chunk_seconds > 0, 0 <= overlap < 1, batch_size >= 1, "

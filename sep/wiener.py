@@ -23,6 +23,7 @@ HOPS = 4  # in a frame
 # in float32: also for sources from a single direction, and for channels that are equal.
 _DIFFUSE = 0.03
 _SILENCE = 1e-12  # power, at the reference level, under which all sources are alike
+_LARGEST_EXPONENT = 4.0  # from 6 on, powers of silence are none in float32
 
 
 def frame_length(config) -> int:
@@ -33,9 +34,10 @@ def frame_length(config) -> int:
     """
     rate, wanted = config["model"]["sample_rate"], config["separation"]
     seconds, exponent = wanted["wiener_seconds"], wanted["wiener_exponent"]
-    if not (0 <= seconds < np.inf and 0 < exponent < np.inf):
+    if not (0 <= seconds < np.inf and 0 < exponent <= _LARGEST_EXPONENT):
         raise UserError(
-            "separation needs wiener_seconds >= 0 (0: none), wiener_exponent > 0"
+            "separation needs wiener_seconds >= 0 (0: none), wiener_exponent > 0 and "
+            f"<= {_LARGEST_EXPONENT:g}"
         )
     return max(HOPS, 2 ** round(np.log2(seconds * rate))) if seconds else 0
 

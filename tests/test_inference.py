@@ -61,6 +61,14 @@ def test_the_level_of_a_stream_is_that_of_its_beginning(separation):
         np.testing.assert_array_equal(*joined)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_beginning_that_is_nearly_silent_says_nothing_of_the_level(separation):
+    wave = np.concatenate([noise(9000, rms=1e-22), noise(20_000)])
+    blocks = list(separation.stream([wave], 16000))
+    sums = np.concatenate([sum(block.values()) for block in blocks])
+    np.testing.assert_allclose(sums, wave, atol=1e-6)
+
+
 def test_a_stream_flows(separation):
     taken = []
 
@@ -88,6 +96,7 @@ def with_nan():
         (np.zeros(10, np.int16), "floating point, full scale 1, not int16"),
         (np.zeros((10, 2, 1)), r"shape \(10, 2, 1\)"),
         (with_nan(), "not finite, first at sample 123"),
+        (np.zeros((2, 9000)), r"up to 8 channels, not \(2, 9000\); is it transposed"),
     ],
 )
 def test_what_is_no_wave_is_refused(separation, wave, reason):

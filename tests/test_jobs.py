@@ -332,7 +332,12 @@ def test_the_files_of_a_request_are_known_beforehand(model):
 
 
 @pytest.mark.parametrize(
-    "request_", [{}, {"excerpt": audio.Excerpt(0.5), "minus": STEMS[:1]}]
+    "request_",
+    [
+        {},
+        {"excerpt": audio.Excerpt(0.5), "minus": STEMS[:1]},
+        {"stems": STEMS, "minus": STEMS[:1]},
+    ],
 )
 def test_a_page_is_written_and_known_again(tmp_path, worker, request_):
     path, folder = tmp_path / "x.wav", tmp_path / "out"
@@ -341,8 +346,11 @@ def test_a_page_is_written_and_known_again(tmp_path, worker, request_):
     assert (outcome.status, outcome.error) == (DONE, "")
     page = folder / "page" / "index.html"
     assert outcome.outputs[-1] == page
+    text = page.read_text("utf-8")
     heard = "minus_piano" if request_ else "violin"
-    assert heard in page.read_text("utf-8")
+    assert heard in text
+    # What holds other stems is heard in turn with them, not together.
+    assert ('aria-label="minus_piano"' in text) == bool(request_)
     again = worker(page=True, skip_existing=True, **request_)
     assert again(Task(path, folder)).status == SKIPPED
     page.unlink()

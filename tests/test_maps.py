@@ -166,7 +166,8 @@ def test_a_map_is_read_as_it_was_written(tmp_path):
 
 def test_regions_inherit_from_groups_and_globals(tmp_path):
     (tmp_path / "a.sfz").write_text(
-        "// comment\n<control> default_path=s/\n<global> tune=3 volume=1\n"
+        "// comment\n/* <region> sample=gone.wav\nkey=1 */<control> default_path=s/\n"
+        "<global> tune=3 volume=1\n"
         "<group> volume=2 lokey=10\n<region> sample=a b.wav key=60 // more\n"
         "<region>\nsample=c.wav\nvolume=5\n<group>\n<region> sample=d.wav hikey=9\n"
         "<group> pan=7\n<global> tune=4\n<region> sample=e.wav\n"

@@ -236,6 +236,9 @@ def test_nothing_is_saved_of_silence_or_when_given_up(page):
     page.click(".mute", 1)
     page.run("session.save(); session.save(); await sleep(500);")
     assert page.status() == "Remix given up."
+    page.run("session.save(); session.save(); session.save();")  # the last one stands
+    assert page.saved("duet remix.wav")[1] == 44100
+    assert page.status() == "Remix saved."
     assert list(page.downloads.iterdir()) == []
     assert page.get("document.getElementById('save').textContent") == "Save remix"
 

@@ -144,7 +144,8 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
         name: score(tmp_path / f"{i}.musicxml", composer=name)
         for i, name in enumerate(
             ["Robert Schumann", "Schumann, Robert", "Clara Schumann", "Gabriel Fauré", ""]
-            + ["G. FAURE\u0301", "Faur&#233;"]
+            + ["G. FAURE\u0301", "Faur&#233;", "Gabriel Faure (1845-1924)", "R. Schumann"]
+            + ["Schumann", "C. Schumann", "Schumann, Clara (1819-1896)", "Fr. Schubert"]
         )
     }
     splits = {name: scores.split_of(path) for name, path in by.items()}
@@ -154,6 +155,10 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
         "Gabriel Fauré",
         "G. FAURE\u0301",
         "Faur&#233;",
+        "Gabriel Faure (1845-1924)",
+        "R. Schumann",
+        "Schumann",
+        "Fr. Schubert",
     ]
 
 
@@ -323,6 +328,11 @@ def test_both_play_in_short_composed_pieces():
             "[[violin]]\nname='a'\nlicence='b'\nmodel='c'\nweight=0",
             "weight must be above 0",
         ),
+        ("[[violin]]\nname='a'\nlicence='b'\nmodel=''", "needs either a path or a model"),
+        (
+            "[[violin]]\nname='a'\nlicence='b'\nmodel='c'\nlowest=60\nhighest=65",
+            "must span an octave",
+        ),
     ],
 )
 def test_a_wrong_catalogue_is_told_in_one_line(tmp_path, text, complaint):
@@ -441,6 +451,7 @@ def test_processes_end_with_a_command_that_is_killed(orchestra, tmp_path):
         (["--pieces=0"], "at least 1"),
         (["--seed=-1"], "seed"),
         (["--rooms=/nowhere"], "/nowhere: no such folder"),
+        (["--rooms=/dev"], "/dev: no such folder of impulse responses, or none in it"),
     ],
 )
 def test_wrong_flags_are_told_in_one_line(orchestra, tmp_path, change, complaint):

@@ -371,11 +371,21 @@ def test_sources_need_different_names_of_files(sources):
         ("data", "workers", -1),
         ("data", "batch_size", 3),
         ("train", "compute_dtype", "float64"),
+        ("separation", "chunk_seconds", float("nan")),
+        ("separation", "overlap", float("nan")),
+        ("data", "timbre", {"cello": {"body_db": 3.0}, "other": {"tilt_db": 1.0}}),
+        ("model", "mel", {"max_frequency": 5.0}),
+        ("model", "mel", {"max_frequency": -1.0}),
     ],
 )
 def test_settings_out_of_range_are_named(part, name, value):
     config = small_config(2)
     config["train"]["accumulate"] = 2
+    if part == "model":
+        config["model"] |= {"representation": name}
+        value, name = config["model"][name] | value, "max_frequency"
+        part, config["model"] = "unused", config["model"] | {"mel": value}
+        config[part] = {}
     config[part][name] = value
     with pytest.raises(UserError, match=name):
         check(config)

@@ -114,7 +114,11 @@ def test_frames_are_as_long_at_every_rate():
         assert wiener.frame_length(config) == samples
     config["separation"]["wiener_seconds"] = 0.0
     assert wiener.from_config(config) is None
-    for name, value in (("wiener_seconds", -1.0), ("wiener_exponent", 0.0)):
+    for name, value in (
+        ("wiener_seconds", -1.0),
+        ("wiener_exponent", 0.0),
+        ("wiener_exponent", 8.0),
+    ):
         wrong = config | {"separation": config["separation"] | {name: value}}
         with pytest.raises(UserError, match="wiener_seconds >= 0"):
             wiener.from_config(wrong)

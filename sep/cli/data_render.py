@@ -109,8 +109,8 @@ def main(argv: list[str]) -> int:
     catalogue = instruments.catalogue(listed, Path(_ROOT.value or listed.parent))
     options = pieces.Options(_SECONDS.value, _START.value, _VARIETY.value, _LEVEL_DB.value)
     rooms = Path(_ROOMS.value) if _ROOMS.value else None
-    if rooms and not rooms.is_dir():
-        raise UserError(f"{rooms}: no such folder of impulse responses")
+    if rooms and not (rooms.is_dir() and audio.find(rooms)):
+        raise UserError(f"{rooms}: no such folder of impulse responses, or none in it")
     entries = [
         [*entry._replace(path=None)] for kind in catalogue.values() for entry in kind
     ]

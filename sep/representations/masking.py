@@ -46,6 +46,25 @@ class Masking(nn.Module):
         return self.inverse(mask_BSCNF * context[:, None], length)
 
 
+class Signed(Masking):
+    """Masking of real coefficients: X |X|^(c-1) in, a mask of any sign out; K = 1.
+
+    Attributes:
+      compression: c, exponent on magnitudes; signs stay.
+    """
+
+    compression: float
+
+    outputs = 1
+
+    def features(self, coefficients_BCNF: Array) -> Array:
+        scale = (coefficients_BCNF**2 + SILENCE) ** ((self.compression - 1) / 2)
+        return (coefficients_BCNF * scale)[..., None]
+
+    def mask(self, estimates_BNFSK: Array) -> Array:
+        return from_even_share(estimates_BNFSK)
+
+
 def from_even_share(estimates_BNFSK: Array) -> Array:
     """Masks (B, N, F, S) of any sign; an estimate says by how much one differs from 1/S.
 

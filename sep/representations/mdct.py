@@ -3,11 +3,11 @@
 from jax import Array
 
 from sep import transforms
-from sep.representations.masking import SILENCE, Masking, from_even_share
+from sep.representations.masking import Signed
 
 
-class Mdct(Masking):
-    """Compressed coefficients, X |X|^(c-1), in, a real mask of any sign out; K = 1.
+class Mdct(Signed):
+    """Compressed coefficients in, a real mask of any sign out; K = 1.
 
     Frames of 2 F samples that overlap by half have F coefficients each: critically
     sampled, real, and exact by cancellation of time-domain aliasing (Princen & Bradley
@@ -18,14 +18,10 @@ class Mdct(Masking):
     Attributes:
       frame_length: samples (2 F), a multiple of 4; the hop is half of it.
       max_frequency: Hz; the network sees bins up to here. 0 means every bin.
-      compression: c, exponent on magnitudes; signs stay.
     """
 
     frame_length: int
     max_frequency: float
-    compression: float
-
-    outputs = 1
 
     @property
     def hop_length(self) -> int:
@@ -45,10 +41,3 @@ class Mdct(Masking):
     def inverse(self, coefficients_BSCNF: Array, length: int) -> Array:
         window = transforms.sine(self.frame_length)
         return transforms.imdct(coefficients_BSCNF, window=window, length=length)
-
-    def features(self, coefficients_BCNF: Array) -> Array:
-        scale = (coefficients_BCNF**2 + SILENCE) ** ((self.compression - 1) / 2)
-        return (coefficients_BCNF * scale)[..., None]
-
-    def mask(self, estimates_BNFSK: Array) -> Array:
-        return from_even_share(estimates_BNFSK)

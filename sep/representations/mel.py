@@ -47,6 +47,8 @@ def mel_weights(hertz_F: np.ndarray, bands: int) -> np.ndarray:
     Raises:
       ValueError: so many bands that one of them has no bin.
     """
+    if len(hertz_F) < 2:
+        raise ValueError("mel: there is one bin; a higher max_frequency, or 0 for all")
     mel_F = 2595 * np.log10(1 + hertz_F / 700)
     place_F = np.clip(mel_F / mel_F[-1] * bands - 0.5, 0, bands - 1)
     weights_FM = np.maximum(1 - np.abs(place_F[:, None] - np.arange(bands)), 0)

@@ -27,6 +27,8 @@ class Spectrogram(Masking):
         bins = self.n_fft // 2 + 1
         if not self.max_frequency:
             return bins
+        if not self.max_frequency > 0:
+            raise ValueError("max_frequency must be positive, or 0 for every bin")
         return min(bins, round(self.max_frequency / self.sample_rate * self.n_fft) + 1)
 
     def transform(self, mixture_BCT: Array) -> Array:

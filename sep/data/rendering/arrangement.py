@@ -8,6 +8,7 @@ import numpy as np
 from sep.data.rendering.performance import held_keys, note_array, phrases
 
 LOWEST, HIGHEST = 55, 100  # the violin: G3 to E7
+OPEN = (55, 62, 69, 76)  # its strings
 
 
 def into_range(pitch: np.ndarray, lowest: int = LOWEST, highest: int = HIGHEST):

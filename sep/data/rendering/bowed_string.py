@@ -23,9 +23,9 @@ import numpy as np
 import scipy.signal
 
 from sep.data.rendering import RATE
+from sep.data.rendering.arrangement import OPEN
 from sep.data.rendering.performance import CONTROL_RATE, Performance
 
-OPEN = np.array([55, 62, 69, 76])  # MIDI keys of the strings G, D, A, E
 _HIGHEST = 20000.0  # no harmonic above, so that none is mirrored at half the rate
 _FADING = 16000.0  # from here up to the highest they fade, lest they click as pitch moves
 _BLOCK = 4096  # samples summed at once: what the processor's cache holds

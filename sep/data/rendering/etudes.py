@@ -14,11 +14,10 @@ import numpy as np
 
 from sep.data.rendering import harmony
 from sep.data.rendering.accompaniment import accompany
-from sep.data.rendering.arrangement import HIGHEST, LOWEST
+from sep.data.rendering.arrangement import HIGHEST, LOWEST, OPEN
 from sep.data.rendering.harmony import even, keys_of, nearest, walk
 from sep.data.rendering.performance import NOTE
 
-OPEN = (55, 62, 69, 76)  # the violin's strings
 _FASTEST = 0.075  # seconds a note
 _SHORTEST = 0.03  # what is left of a note cut off at the end
 

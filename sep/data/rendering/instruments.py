@@ -75,7 +75,7 @@ def _instrument(kind: str, entry: dict, path: Path, root: Path) -> Instrument:
         raise UserError(f"{where}: has no {min(missing)}")
     if unknown := entry.keys() - set(Instrument._fields[1:]):
         raise UserError(f"{where}: {min(unknown)} is no setting of an instrument")
-    if ("path" in entry) == ("model" in entry):
+    if bool(entry.get("path")) == bool(entry.get("model")):
         raise UserError(f"{where}: needs either a path or a model")
     for key, value in entry.items():
         if isinstance(Instrument._field_defaults.get(key), int | float):
@@ -86,6 +86,8 @@ def _instrument(kind: str, entry: dict, path: Path, root: Path) -> Instrument:
     if entry.get("weight", 1) <= 0:
         raise UserError(f"{where}: weight must be above 0; leave the entry out instead")
     instrument = Instrument(kind=kind, **entry)
+    if instrument.highest - instrument.lowest < 11:
+        raise UserError(f"{where}: lowest to highest must span an octave")
     if instrument.path is None:
         return instrument
     found = root / instrument.path

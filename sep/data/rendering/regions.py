@@ -33,6 +33,7 @@ def read(path: Path) -> list[Region]:
         raise UserError(f"{path}: cannot be read as an SFZ map ({reason})") from None
     if re.search(r"^\s*#(include|define)\b", text, re.MULTILINE):
         raise UserError(f"{path}: uses #include or #define; only flat maps can be mended")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"//.*", "", text)
     folder, regions, scopes = "", [], {level: {} for level in _LEVELS}
     _, *parts = _HEADER.split(text)

@@ -36,7 +36,7 @@ window.Sep = window.Sep || {};
         () => this.onPlaying(),
         (error) => Sep.sayError(explain(error, track)),
       );
-      this.saving = false;
+      this.saving = null;
       this.connect();
       this.show(true);
       $("position").max = track.length / track.rate;
@@ -138,36 +138,43 @@ window.Sep = window.Sep || {};
     /* Saves the remix, or gives it up if it is being made. */
     async save() {
       if (this.saving) {
-        this.saving = false;
-        return;
+        this.giveUp();
+        return Sep.say("Remix given up.");
       }
       const gains = Sep.gains(this.track, this.mix);
       if (!gains.some((gain) => gain > 0))
         return Sep.say("Nothing to save: all is silent.");
-      this.saving = true;
+      const own = (this.saving = {}); // another one is another save's
       $("save").textContent = "Cancel";
       Sep.say("Saving the remix …");
       try {
         const made = await Sep.remix(this.track, gains, (share) => {
-          if (this.saving) $("save").textContent = `Cancel (${Math.round(100 * share)} %)`;
-          return this.saving;
+          if (this.saving !== own) return false;
+          $("save").textContent = `Cancel (${Math.round(100 * share)} %)`;
+          return true;
         });
-        if (made) Sep.save(made.blob, `${this.track.title} remix`);
-        const lowered =
-          made && made.lowered
-            ? `, ${made.lowered.toFixed(1)} dB lower so that it does not clip`
-            : "";
-        Sep.say(made ? `Remix saved${lowered}.` : "Remix given up.");
+        if (this.saving !== own) return undefined;
+        Sep.save(made.blob, `${this.track.title} remix`);
+        const lowered = made.lowered
+          ? `, ${made.lowered.toFixed(1)} dB lower so that it does not clip`
+          : "";
+        Sep.say(`Remix saved${lowered}.`);
       } catch (error) {
+        if (this.saving !== own) return undefined;
         Sep.sayError(error);
       }
-      this.saving = false;
-      $("save").textContent = "Save remix";
+      this.giveUp();
       return undefined;
     }
 
+    /* What is still being saved stops at its next segment, without a word. */
+    giveUp() {
+      this.saving = null;
+      $("save").textContent = "Save remix";
+    }
+
     close() {
-      this.saving = false;
+      this.giveUp();
       this.player.close();
       this.show(false);
     }
