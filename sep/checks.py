@@ -82,7 +82,7 @@ def check_data(config: dict) -> None:
         raise UserError("data.aligned and data.solos are shares of one: lower either")
     strengths = {f"data.{name}": data[name] for name in _STRENGTHS}
     for source, timbre in data["timbre"].items():
-        if missing := data["timbre"]["other"].keys() - timbre.keys():
+        if missing := data["timbre"].get("other", {}).keys() - timbre.keys():
             raise UserError(f"data.timbre.{source} lacks {', '.join(sorted(missing))}")
         strengths |= {f"data.timbre.{source}.{k}": value for k, value in timbre.items()}
     for name, value in strengths.items():

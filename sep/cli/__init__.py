@@ -48,7 +48,7 @@ def launch(main: Callable[[list[str]], int | None]) -> None:
 
 
 def leave(*_) -> None:
-    """For SIGTERM: ends the command as Ctrl-C does, so that its processes save."""
+    """For SIGTERM: ends the command as an error does, so that all is tidied and saved."""
     sys.exit(143)
 
 

@@ -13,7 +13,6 @@ whole or not at all; recordings are only read. docs/separate.md has the details.
 """
 
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -127,7 +126,7 @@ def main(argv: list[str]) -> int:
     engine = ENGINES[_ENGINE.value]
     if _ADDRESS.value:
         engine = partial(engine, address=_ADDRESS.value)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and no files half written
+    signal.signal(signal.SIGTERM, cli.leave)  # and no files half written
     mode = "quiet" if _QUIET.value else "json" if _JSON.value else "text"
     with MODES[mode](tasks, request.excerpt) as telling:
         for number, outcome in engine(request, tasks, _JOBS.value, telling.heard):

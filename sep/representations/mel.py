@@ -45,7 +45,7 @@ def mel_weights(hertz_F: np.ndarray, bands: int) -> np.ndarray:
     """Weight of each bin in each band, (F, M) float32; every bin's weights sum to 1.
 
     Raises:
-      ValueError: so many bands that one of them has no bin.
+      ValueError: there is one bin, or so many bands that one of them has none.
     """
     if len(hertz_F) < 2:
         raise ValueError("mel: there is one bin; a higher max_frequency, or 0 for all")
