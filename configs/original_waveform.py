@@ -1,10 +1,12 @@
 """The original study's network on waveforms: fnn, frames of 1024 samples, crossfaded.
 
+  python examples/study.py --rounds=original_waveform --data=STEMS \
+      --tests=A=TEST_A,B=TEST_B --out=runs/study
   python train.py --config=configs/original_waveform.py --data=STEMS \
-      --workdir=runs/original_waveform
+      --workdir=runs/original_waveform --config.train.steps=429
 
 What it is known for is that each source is heard in the other's stem: 3.2 dB SI-SDR and 5.6
-dB SIR on test set A after 10 TFLOP, 7 minutes of one core (docs/study.md).
+dB SIR on test set A after these 429 steps (10 TFLOP, 7 minutes of one core; docs/study.md).
 """
 
 from sep import config

@@ -3,7 +3,8 @@
   python train.py --config=configs/small.py --arch=tcn --representation=mel \
       --data=STEMS --workdir=runs/small
 
-docs/study.md has the scores of all pairs of this size, at 22.05 kHz, and the times.
+docs/study.md has scores and times of this size at 22.05 kHz: of all pairs but those of
+openunmix, and of harmonic's on four representations.
 """
 
 from sep import config, presets

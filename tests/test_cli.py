@@ -96,6 +96,9 @@ def errors(done):
 
 def test_training_goes_on_where_it_stopped(place):
     assert [done.returncode for done in place.runs] == [0, 0], place.runs[-1].stderr
+    for done in place.runs:
+        before, _, after = done.stderr.partition(" M parameters; a step is ")
+        assert "GFLOP" in after and "loss" in after and "loss" not in before
     text = (place.folder / "run" / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 11))
@@ -291,6 +294,8 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "missing source": (half_a_dataset, "train --workdir=none --data=half",
                        ["half/train/violin", "--config.model.sources"]),
     "unknown arch": (None, f"{TRAIN} --arch=cnnn", ["cnnn", "fnn, harmonic, lstm"]),
+    "unknown representation": (None, f"{TRAIN} --representation=cepstrum",
+                               ["cepstrum", "learned, log_magnitude, magnitude"]),
     "unknown setting": (None, f"{TRAIN} --config.train.stepz=1", ["stepz", '"steps"']),
     "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
     "strange workdir": (strange_workdir, "train --workdir=strange --data=data",

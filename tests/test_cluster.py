@@ -74,9 +74,8 @@ def test_without_ray_the_error_names_it(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 1
-    assert (
-        done.stderr == "error: --engine=ray needs Ray: pip install 'sep-audio[cluster]'\n"
-    )
+    cure = "pip install '.[cluster]' in Sep's folder"
+    assert done.stderr == f"error: --engine=ray needs Ray: {cure}\n"
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path):

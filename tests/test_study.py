@@ -13,15 +13,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sep import audio
+from sep import audio, tracks
 from sep.config import get_config, plain
 from sep.errors import Diverged, UserError
+from sep.evaluation import Row, sound_folder
 from sep.processes import each_alone
 from sep.report.statistics import ALL
+from sep.report.tables import write_csv
+from sep.study import cell as one_cell
 from sep.study import excerpt, rounds
 from sep.study.cell import with_steps
-from sep.study.plan import Budget, Cell, Study, cells, names_among
-from sep.study.results import mean, ranking, read_rows, score, table, write_rows
+from sep.study.plan import EXCERPT, SCORES, Budget, Cell, Study, cells, names_among
+from sep.study.results import (
+    differences_table,
+    mean,
+    ranking,
+    read_rows,
+    score,
+    table,
+    write_listening_page,
+    write_rows,
+)
 
 ROOT = Path(__file__).parent.parent
 RATE = 8000
@@ -90,6 +102,8 @@ def test_a_folder_keeps_to_one_study(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(older))
     study.claim()
     study._replace(config=study.config | {"seed": 7}).claim()  # cells have their own
+    elsewhere = study.config["data"] | {"cache": "/elsewhere", "workers": 7}
+    study._replace(config=study.config | {"data": elsewhere}).claim()
     others = {
         r"budget was \[5, None\] and is \[6, None\]; rates was \[0.001\] and is": {
             "budget": Budget(6, None),
@@ -128,6 +142,8 @@ def test_a_cells_folder_keeps_to_one_config(tmp_path):
     assert job.result is None
     job.claim()
     job.claim()
+    elsewhere = job.config["data"] | {"cache": "/elsewhere", "workers": 7}
+    job._replace(config=job.config | {"data": elsewhere}).claim()
     other = job._replace(config=job.config | {"seed": 1})
     for refuses in (other.claim, lambda: other.result):
         with pytest.raises(UserError, match="mel-fnn-0: holds a run with another config"):
@@ -236,6 +252,76 @@ def test_tables_and_rankings_are_of_all_sources_and_seeds(tmp_path):
     with pytest.raises(UserError, match="no scores of test C"):
         read_rows([tmp_path], "C")
     assert np.isnan(mean([])) and mean([1.0, float("nan"), 3.0]) == 2.0
+
+
+def test_pairs_without_a_score_come_last():
+    nan = float("nan")
+    rows = [row("mel", "fnn", nan), row("mdct", "fnn", -5.0), row("mel", "rnn", 1.0)]
+    for found in (rows, rows[::-1]):
+        assert ranking(found, "A") == [("mel", "rnn"), ("mdct", "fnn"), ("mel", "fnn")]
+        assert [line.split()[1] for line in table(found, ["A"]).splitlines()[2:]] == [
+            *("mel", "mdct", "mel")
+        ]
+
+
+def test_the_page_has_every_cell_that_can_be_heard(tmp_path):
+    study = study_in(tmp_path)
+    track = study.excerpt / "song"
+    for name in ("mixture", "piano", "violin"):
+        audio.write(track / f"{name}.wav", np.full((1, 800), 0.1), RATE)
+    planned = [
+        *(Cell("mel", "fnn", 0), Cell("mel", "fnn", 1), Cell("mel", "fnn", 2)),
+        Cell("mdct", "rnn", 0),
+    ]
+    place = tracks.Place(EXCERPT, "song", track / "mixture", {})
+    for cell in planned:
+        folder = study.place(cell)
+        scores = [
+            Row(EXCERPT, "song", source, cell.title, "si_sdr", float(cell.seed))
+            for source in ("piano", "violin")
+        ]
+        write_csv(folder / SCORES, scores, Row._fields)
+        for source in ("piano", "violin") if cell.seed != 1 else ():  # its sounds are lost
+            sound = sound_folder(folder, place, cell.title) / f"{source}.wav"
+            audio.write(sound, np.full((1, 800), 0.05), RATE)
+    write_listening_page(study, dict.fromkeys(planned, {}))
+    page = (tmp_path / "page/index.html").read_text()
+    shown = [seed for seed in range(3) if f"fnn on mel, seed {seed}" in page]
+    assert shown == [0, 2]
+    assert "rnn on mdct" in page and "rnn on mdct, seed" not in page
+
+
+def grown(_):
+    """Of a process that takes 200 MB and gives them back: peaks before, then after."""
+    before = one_cell.peak_memory_mb()
+    np.ones(25_000_000).sum()
+    return before, one_cell.peak_memory_mb()
+
+
+def test_a_peak_of_memory_is_its_process_own():
+    held = np.ones(50_000_000)  # 400 MB, of this process
+    (_, (before, after), error), *_ = each_alone(grown, [(0,)], 1)
+    assert error is None and held.nbytes == 400e6
+    assert one_cell.peak_memory_mb() > after + 100
+    assert 150 < after - before < 300
+
+
+def test_differences_are_paired_by_track_and_of_all_seeds():
+    def scored(title, track, metric, value):
+        return [Row("A", track, name, title, metric, value) for name in ("piano", "violin")]
+
+    rows = []
+    for track, level in (("song", 0.0), ("tune", 10.0)):  # one is easy for all
+        for seed in (-0.5, 0.5):
+            rows += scored("rnn on mel", track, "si_sdr", level + seed)
+            rows += scored("fnn on mel", track, "si_sdr", level + seed - 2)
+        rows += scored("rnn on mel", track, "sir", level)
+        rows += scored("fnn on mel", track, "sir", level - (1 if level else 3))
+    text = differences_table(rows, [("mel", "rnn"), ("mel", "fnn"), ("mdct", "cnn")], ["A"])
+    head, _, fnn, cnn = text.splitlines()
+    assert head == "| against rnn on mel | A: SI-SDR | A: SIR |"
+    assert fnn == "| fnn on mel | -2.00 (-2.00 to -2.00) | -2.00 (-3.00 to -1.00) |"
+    assert cnn == "| cnn on mdct |  |  |"
 
 
 def test_plots_are_drawn_with_gaps_in_the_grid(tmp_path):
@@ -366,7 +452,9 @@ def test_a_study_goes_on_after_kills_and_reports(place):
     for r in rows:
         steps, hours = float(r["steps"]), float(r["audio_hours"])
         assert hours == pytest.approx(steps * 2 * 0.5 / 3600)
-    assert (out / "results.md").read_text().count("\n") == 4
+    scores, empty, *gaps = (out / "results.md").read_text().splitlines()[3:]
+    assert scores.startswith("| ") and empty == "" and len(gaps) == 3
+    assert gaps[0].startswith("| against fnn on ") and " to " in gaps[2]
     for name in ("heat_map", "bleeding", "quality_against_cost", "curves"):
         assert (out / f"{name}.png").stat().st_size > 1000
     page = (out / "page/index.html").read_text()

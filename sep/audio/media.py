@@ -74,8 +74,8 @@ def opened(path: Path) -> Iterator[Sound]:
         import av
     except ImportError:
         raise UserError(
-            f"{path}: {path.suffix} files need PyAV: pip install 'sep-audio[media]'; or "
-            "convert it to WAV or FLAC first"
+            f"{path}: {path.suffix} files need PyAV: pip install '.[media]' in Sep's "
+            "folder; or convert it to WAV or FLAC first"
         ) from None
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))  # for names that are not UTF-8

@@ -120,7 +120,7 @@ def ask_for_large_pages() -> None:
     """Starts this process once more, with a setting that glibc reads at its start only.
 
     Every run of a program that JAX compiled takes fresh memory. Where Linux gives large
-    pages to those who ask, clearing it costs less: a sixth of the time of separate.py.
+    pages to those who ask, clearing it costs less: a seventh of the time of separate.py.
     Who sets the variable is not overruled.
     """
     if "GLIBC_TUNABLES" in os.environ:

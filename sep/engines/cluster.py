@@ -42,7 +42,7 @@ def run(
         import ray
     except ImportError:
         raise UserError(
-            "--engine=ray needs Ray: pip install 'sep-audio[cluster]'"
+            "--engine=ray needs Ray: pip install '.[cluster]' in Sep's folder"
         ) from None
     _expect_someone(address)
     try:

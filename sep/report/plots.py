@@ -21,7 +21,9 @@ def library():
     try:
         import matplotlib
     except ImportError:
-        raise MissingError("they need matplotlib: pip install 'sep-audio[plot]'") from None
+        raise MissingError(
+            "they need matplotlib: pip install '.[plot]' in Sep's folder"
+        ) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ from sep.inference import Separation
 from sep.logs import lines_until
 from sep.progress import METRICS
 from sep.report.tables import write_csv
-from sep.study.plan import EXCERPT, RESULT, SCORES, Budget, Job
+from sep.study.plan import EXCERPT, MEMORY, RESULT, SCORES, Budget, Job
 
 try:
     import resource
@@ -32,6 +33,7 @@ except ImportError:  # on Windows
 
 
 _TIMED_SECONDS = 40.0  # of sound: several chunks
+_STATUS = Path("/proc/self/status")
 
 
 class Stopped(UserError):
@@ -61,11 +63,15 @@ def run(job: Job, commit: str) -> dict:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on it loses nothing
         if stop:
             raise Stopped(f"{job.folder}: stopped; the same command goes on from there")
+        memory = job.folder / MEMORY
+        if not memory.exists():  # who goes on after training does not train
+            with replacing(memory) as part:
+                part.write_text(json.dumps(peak_memory_mb()))
         result = measured(config, step_flop, model)
         if job.tests:
             write_csv(job.folder / SCORES, scored(job, config, model), Row._fields)
             result["times_real_time"] = speed(model, job.tests[EXCERPT])
-        result["peak_memory_mb"] = peak_memory_mb()
+        result["peak_memory_mb"] = json.loads(memory.read_text())
         with replacing(job.folder / RESULT) as part:
             part.write_text(json.dumps(result, indent=2))
         shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # done with
@@ -142,7 +148,9 @@ def speed(release: Path, folder: Path) -> float:
 
 def peak_memory_mb() -> float:
     """Of this process so far; NaN where the system does not say."""
-    if resource is None:
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kB elsewhere
+    if _STATUS.exists():  # on Linux ru_maxrss would count the process that started this
+        (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+        return int(line) * 1024 / 1e6
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return math.nan

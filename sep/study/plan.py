@@ -6,8 +6,8 @@ OUT/probes/{representation}-{arch}-{rate}/
                            short runs that choose each architecture's learning rate
 OUT/rates.json             what they chose
 OUT/cells/{representation}-{arch}-{seed}/
-                           config.json, metrics.jsonl, model.safetensors, scores.csv,
-                           sounds/, and at its end result.json
+                           config.json, metrics.jsonl, model.safetensors, memory.json,
+                           scores.csv, sounds/, and at its end result.json
 OUT/results.csv, ...       the report
 """
 
@@ -24,11 +24,14 @@ from sep.files import replacing
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
 SCORES = "scores.csv"  # in a cell's folder: of every track
+MEMORY = "memory.json"  # in a cell's folder: the peak while it was trained
 CONFIG = "config.json"  # in a cell's folder
 RESULT = "result.json"  # in a cell's folder, written last: it is finished
 EXCERPT = "excerpt"  # in OUT, and the name of that test set
 SOME_FAILED = 3  # status of a command whose other cells are done
 CURVE = 10  # validations of a cell
+# Settings of the machine alone, which may differ when a study goes on.
+MAY_CHANGE = frozenset({"data.workers", "data.cache"})
 
 
 class Cell(NamedTuple):
@@ -89,10 +92,11 @@ class Job(NamedTuple):
             return
         from sep.checkpoints import changes  # slow to import
 
-        if found := changes(json.loads(path.read_text()), self.config):
+        found = changes(json.loads(path.read_text()), self.config)
+        if told := "; ".join(found[name] for name in found.keys() - MAY_CHANGE):
             raise UserError(
-                f"{self.folder}: holds a run with another config "
-                f"({'; '.join(found.values())}); remove it, or use another --out"
+                f"{self.folder}: holds a run with another config ({told}); "
+                "remove it, or use another --out"
             )
 
     def claim(self) -> None:
@@ -192,7 +196,7 @@ def differences(before: dict, now: dict) -> list[str]:
     return [
         f"{name} was {old.get(name)} and is {new.get(name)}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and name.removeprefix("config.") not in MAY_CHANGE
     ]
 
 

@@ -3,12 +3,13 @@
 import csv
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sep.errors import UserError
 from sep.evaluation import Row, heard
-from sep.report.statistics import ALL, summaries
+from sep.report.statistics import ALL, differences, summaries
 from sep.report.tables import LABELS, read_csv, write_csv
 from sep.study.plan import EXCERPT, RESULTS, SCORES, Cell, Study
 from sep.tracks import places
@@ -76,7 +77,7 @@ def read_rows(places: list[Path], test: str) -> list[dict]:
 def ranking(rows: list[dict], test: str) -> list[tuple[str, str]]:
     """Their pairs, the highest mean SI-SDR on a test set first."""
     groups = by_pair(rows)
-    return sorted(groups, key=lambda pair: score(groups[pair], test), reverse=True)
+    return sorted(groups, key=lambda pair: _order(score(groups[pair], test)), reverse=True)
 
 
 def by_pair(rows: Iterable[dict]) -> dict[tuple[str, str], list[dict]]:
@@ -102,6 +103,11 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(numbers) if numbers else math.nan
 
 
+def _order(value: float) -> float:
+    """What sorts a score: without a number it is the worst."""
+    return -math.inf if math.isnan(value) else value
+
+
 def table(rows: list[dict], tests: Sequence[str]) -> str:
     """Markdown: a line for each pair, the best on the first test first."""
     columns: list[tuple[str, Callable[[list[dict]], str]]] = [
@@ -122,10 +128,37 @@ def table(rows: list[dict], tests: Sequence[str]) -> str:
         ),
     ]
     ordered = sorted(
-        by_pair(rows).values(), key=lambda rows: score(rows, tests[0]), reverse=True
+        by_pair(rows).values(), key=lambda rows: _order(score(rows, tests[0])), reverse=True
     )
     lines = [[title for title, _ in columns], ["---"] * len(columns)]
     lines += [[text(rows) for _, text in columns] for rows in ordered]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def differences_table(
+    rows: Iterable[Row], pairs: Sequence[tuple[str, str]], tests: Sequence[str]
+) -> str:
+    """Markdown: how far pairs are from the first one, in the mean over tracks.
+
+    `rows` are the scores of all their cells; a track's score is the mean over seeds. In
+    brackets are 95 % intervals, for both had the same tracks.
+    """
+    values: dict[Row, list[float]] = {}
+    for row in rows:
+        values.setdefault(row._replace(value=0.0), []).append(row.value)
+    pooled = [row._replace(value=mean(found)) for row, found in values.items()]
+    base, *others = [Cell(*pair, 0).title for pair in pairs]
+    columns = [(test, metric) for test in tests for metric in ("si_sdr", "sir")]
+    found = {
+        (d.test, d.metric, d.system): f"{d.value:+.2f} ({d.low:+.2f} to {d.high:+.2f})"
+        for metric in ("si_sdr", "sir")
+        for d in differences(pooled, base, metric)
+    }
+    lines = [
+        [f"against {base}", *(f"{test}: {LABELS[metric]}" for test, metric in columns)],
+        ["---"] * (1 + len(columns)),
+        *([name, *(found.get((*which, name), "") for which in columns)] for name in others),
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -146,26 +179,30 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
 
 
 def write_listening_page(study: Study, done: Mapping[Cell, dict]) -> Path:
-    """The excerpt, as a cell of every pair separates it, the best first."""
+    """The excerpt, as every cell separates it, the best first."""
     from sep.report.page import Line, Track, write_page
 
-    seeds = {cell.title: cell for cell in sorted(done, key=lambda c: c.seed, reverse=True)}
-    first = {cell: scores_of(study, cell) for cell in seeds.values()}
-    sources = list(dict.fromkeys(row.source for rows in first.values() for row in rows))
+    seeds = Counter(cell.title for cell in done)
+    rows = {cell: scores_of(study, cell) for cell in done}
+    sources = list(dict.fromkeys(row.source for found in rows.values() for row in found))
     kept = places(EXCERPT, study.excerpt, sources)
     titles, lines = [], {}
-    for cell in sorted(first, key=lambda cell: _heard_score(first[cell]), reverse=True):
-        found = heard(kept, [cell.title], first[cell], study.place(cell))
-        for title, new in found:
+    for cell in sorted(rows, key=lambda cell: _heard_score(rows[cell]), reverse=True):
+        several = seeds[cell.title] > 1
+        name = f"{cell.title}, seed {cell.seed}" if several else cell.title
+        for title, new in heard(kept, [cell.title], rows[cell], study.place(cell)):
             titles.append(title)
-            lines |= {line[:2]: line for line in new}  # mixture and references once
-    shown = [
-        Line(source, system, path, {LABELS[name]: value for name, value in scores.items()})
-        for source, system, path, scores in lines.values()
-    ]
-    note = "One excerpt, as each pair separates it. Scores are in dB, of the excerpt alone."
-    return write_page(study.out / "page", "Sep: the study", [Track(titles[0], shown)], note)
+            for source, system, path, scores in new:
+                system = name if system == cell.title else system
+                labelled = {LABELS[metric]: value for metric, value in scores.items()}
+                # Mixture and references come with each cell, and are shown once.
+                lines[source, system] = Line(source, system, path, labelled)
+    note = "One excerpt, as each cell separates it. Scores are in dB, of the excerpt alone."
+    track = Track(titles[0], list(lines.values()))
+    return write_page(study.out / "page", "Sep: the study", [track], note)
 
 
 def _heard_score(rows: list[Row]) -> float:
-    return mean(row.value for row in rows if row[0] == EXCERPT and row.metric == "si_sdr")
+    return _order(
+        mean(row.value for row in rows if row.test == EXCERPT and row.metric == "si_sdr")
+    )

@@ -40,7 +40,8 @@ def chosen_rates(
     scores, errors = {}, {}
     found = outcomes(list(probes.values()), jobs, commit)
     for (architecture, rate), (result, error) in zip(probes, found, strict=True):
-        score = result["curve"][-1][1] if result else -math.inf
+        curve = result["curve"] if result else []
+        score = curve[-1][1] if curve else -math.inf
         scores.setdefault(architecture, {})[rate] = score
         if error and not isinstance(error, Diverged):
             errors[architecture] = error
@@ -114,6 +115,9 @@ def report(study: Study) -> str:
     rows = results.rows_of(study, done)
     results.write_rows(out / plan.RESULTS, rows)
     table = results.table(rows, tests)
+    if len(pairs := results.ranking(rows, tests[0])) > 1:
+        scores = [row for cell in done for row in results.scores_of(study, cell)]
+        table += "\n" + results.differences_table(scores, pairs, tests)
     with replacing(out / "results.md") as part:
         part.write_text(table, encoding="utf-8")
     plots.heat_map(out / "heat_map.png", rows, tests, "si_sdr")
