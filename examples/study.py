@@ -8,8 +8,8 @@ level, and the network that was found last, harmonic. Then, from here on without
 the twelve best pairs on the first test for four times as much work; then the four best of
 those for four times as much again, with two seeds. Stop it whenever you like,
 for the same command goes on. Rounds that --rounds leaves out, and that are not in --out,
-are taken from docs/study. With --figures=docs/study tables and plots are put there, as
-docs/study.md shows them. What follows a lone -- goes to every study.py.
+are taken from docs/study. With --figures=docs/study tables, plots and sounds are put there,
+as docs/study.md shows them. What follows a lone -- goes to every study.py.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from sep import cli
+from sep import audio, cli
 from sep.study.plan import SOME_FAILED, names_among
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
@@ -51,6 +51,7 @@ class Round(NamedTuple):
     config: str = "study"
     start: tuple[str, ...] = ()  # the rounds whose best go on
     shown: tuple[str, ...] = TABLES  # what --figures gets
+    heard: tuple[str, ...] = ()  # pairs whose excerpts it gets, too
 
 
 def original(representation: str) -> Round:
@@ -65,6 +66,7 @@ ROUNDS = (
         1,
         ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",),
         shown=TABLES + PICTURES,
+        heard=("waveform-fnn", "magnitude-fnn"),
     ),
     original("waveform"),
     original("magnitude"),
@@ -97,6 +99,7 @@ ROUNDS = (
         ("--best=4", "--seeds=2", LEVEL_FREE),
         start=("twelve",),
         shown=TABLES + PICTURES,
+        heard=("log_magnitude-harmonic",),
     ),
 )
 
@@ -114,6 +117,21 @@ def table_of(name: str) -> Path:
     """The results of an earlier round: of this study, or those that are published."""
     ours = Path(_OUT.value) / name / "results.csv"
     return ours if ours.exists() else ROOT / "docs" / "study" / f"{name}_results.csv"
+
+
+def copy_sounds(one: Round, folder: Path) -> None:
+    """The excerpt and what pairs made of it, their first seed, as Ogg of one channel."""
+    out = Path(_OUT.value) / one.name
+    found = {"": sorted((out / "excerpt").rglob("*.wav"))}
+    for pair in one.heard:
+        cells = sorted((out / "cells").glob(f"{pair}-*/sounds"))
+        found[f"{pair}_"] = sorted(cells[0].rglob("*.wav")) if cells else []
+    for name, path in ((f"{n}{path.stem}.ogg", path) for n in found for path in found[n]):
+        wave_CT, rate = audio.read(path)
+        mono_T1 = wave_CT.mean(0)[:, None]
+        sound, ogg = audio.Format(rate, 1), audio.Encoding("ogg", "auto")
+        with audio.writers([folder / name], sound, len(mono_T1), ogg) as (file,):
+            file.write(mono_T1)
 
 
 def main(argv: list[str]) -> int:
@@ -142,6 +160,8 @@ def main(argv: list[str]) -> int:
                 place = Path(_FIGURES.value, f"{one.name}_{name}")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(out / one.name / name, place)
+            if one.heard:
+                copy_sounds(one, Path(_FIGURES.value, "sounds"))
     return failed
 
 
