@@ -4,8 +4,9 @@
   .venv-bench/bin/python benchmarks/data.py --minutes=30         is its memory flat?
 
 Without --data it makes stems of noise in a temporary folder: as many hours as --hours,
-half of them as tracks. Both work with the base config, on the same processors, one after
-the other in every round. The last line is JSON: `ratio` is the audio a second that the
+half of them as tracks. Both work with the base config (but for --workers), on the same
+processors, one after the other in every round: the loader is timed once what it had made
+ahead is used up. The last line is JSON: `ratio` is the audio a second that the
 loader delivers over that which the lstm's training step eats, its mixing included;
 `mixing_share` is the part of the step that mixing alone takes. With --minutes the loader
 reads on for so long, and `growth_mib` is by how much its process then grew.
@@ -63,6 +64,7 @@ def main() -> None:
         )
         seconds = {"loader": [], "step": [], "mixing": []}
         for round_number in range(args.rounds + 1):  # the first compiles and warms up
+            deque(itertools.islice(endless, args.workers + 1), maxlen=0)  # made in the step
             start = time.perf_counter()
             (batch_BSCT,) = deque(itertools.islice(endless, args.batches), maxlen=1)
             took = {"loader": (time.perf_counter() - start) / args.batches}

@@ -8,7 +8,8 @@ its own, with the same threads, in turn, round by round:
 `sep`: separate.py with its bundled model, two stems. Open-Unmix: two targets of its smaller
 published size (umxhq, hidden size 512), its own Separator with one iteration of Wiener
 filtering, as its command runs it. HTDemucs: the published size (42 million parameters, four
-stems), split into its segments with an overlap of 0.25, no shifts, as its command runs it.
+stems), split into its segments with an overlap of 0.25, in one pass, which costs what its
+command's one random shift does.
 Both with random weights, on which speed does not depend.
 
 `speed` is seconds of sound a second, from the first sample read to the last one written;
@@ -202,6 +203,8 @@ def run(command: list, out: Path, seconds: float) -> dict[str, float]:
     watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{output.decode()}{messages.decode()}")
+    if not first:
+        sys.exit(f"{' '.join(map(str, command))}\nwas done before it was looked at")
     took = json.loads(output.splitlines()[0])["took"]
     return {
         "speed": seconds / took,

@@ -34,7 +34,7 @@ _TESTS = flags.DEFINE_list("tests", None, "Test sets, as name=folder.", required
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _VARIANTS = flags.DEFINE_list("variants", None, "Only these; default: all.")
 _STEPS = flags.DEFINE_integer("steps", 1200, "Training steps of each variant.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "Variants trained at a time.")
+_JOBS = flags.DEFINE_integer("jobs", 1, "Variants trained at a time.", lower_bound=1)
 _ONE = flags.DEFINE_string("one", "philharmonia", "The violin of the variant `one`.")
 _LEFT_OUT = flags.DEFINE_string("left_out", "goodsounds", "The violin none may hear.")
 
@@ -89,7 +89,8 @@ def main(argv: list[str]) -> None:
     tests = dict(test.split("=", 1) for test in _TESTS.value)
     names = _VARIANTS.value or list(VARIANTS)
     slots = queue.Queue()
-    for processors in np.array_split(sorted(os.sched_getaffinity(0)), _JOBS.value):
+    cores = sorted(os.sched_getaffinity(0))
+    for processors in np.array_split(cores, min(_JOBS.value, len(cores))):
         slots.put({int(p) for p in processors})
 
     def one(name: str) -> None:
@@ -199,7 +200,7 @@ def rows_of(out: Path, names: list[str], tests: list[str]) -> list[Row]:
         for test in tests
         for row in tables.read_csv(out / name / test / "results.csv")
     ]
-    return list(dict.fromkeys(rows))
+    return list({row[:5]: row for row in rows}.values())
 
 
 def report(rows: list[Row], names: list[str], tests: list[str]) -> str:

@@ -2,8 +2,9 @@
 
   python examples/phase.py [--track=examples/duet]
 
-Prints SI-SDR in dB of every source of a track for each way back to sound. A network that
-knew all magnitudes would get no further.
+Prints SI-SDR in dB of every source of a track for each way back to sound. A mask may do
+better with the mixture's phases: not by truer magnitudes, but by smaller ones where the
+phases are wrong (psm in docs/references.md).
 """
 
 from pathlib import Path

@@ -46,8 +46,9 @@ def main(argv: list[str]) -> None:
                 cents = cents_off(midi, key) - facts["tuning_cents"]
                 off[facts["instrument"]].append(cents)
     print(f"{'instrument':24}{'notes':>6}{'median |cents|':>16}{'95 %':>7}{'unsure':>8}")
-    for name, cents in [*sorted(off.items()), ("all", sum(off.values(), []))]:
-        middle, most = np.percentile(np.abs(cents), [50, 95])
+    found = [(name, off[name]) for name in sorted(off.keys() | unsure.keys())]
+    for name, cents in [*found, ("all", sum(off.values(), []))]:
+        middle, most = np.percentile(np.abs(cents or [np.nan]), [50, 95])
         missed = unsure[name] if name != "all" else sum(unsure.values())
         print(f"{name:24}{len(cents):6}{middle:16.1f}{most:7.0f}{missed:8}")
 

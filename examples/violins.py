@@ -18,7 +18,7 @@ from sep.transforms import stft
 _INSTRUMENTS = flags.DEFINE_string("instruments", None, "Catalogue.", required=True)
 _ROOT = flags.DEFINE_string("instruments_root", None, "Folder its paths start from.")
 _OUT = flags.DEFINE_string("out", None, "Picture to write.", required=True)
-_COUNT = flags.DEFINE_integer("count", 10, "How many violins.")
+_COUNT = flags.DEFINE_integer("count", 10, "How many violins.", lower_bound=1)
 _DRAWS = flags.DEFINE_integer("draws", 4, "How often a computed violin appears.")
 
 # G3 to E6: open and stopped strings, a slur, short notes.
@@ -37,14 +37,19 @@ def main(argv: list[str]) -> None:
     violins = []
     for violin in instruments.catalogue(listed, root)["violin"]:
         violins += [violin] * (_DRAWS.value if violin.model else 1)
-    sampled = [v for v in violins if not v.model][: _COUNT.value - _DRAWS.value]
+    sampled = [v for v in violins if not v.model]
+    sampled = sampled[: max(0, _COUNT.value - _DRAWS.value)]
     violins = (sampled + [v for v in violins if v.model])[: _COUNT.value]
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        2, -(-len(violins) // 2), figsize=(15, 6.5), sharex=True, sharey=True
+        *(2, -(-len(violins) // 2)),
+        figsize=(15, 6.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
     )
     window = np.hanning(N_FFT).astype(np.float32)
     for number, (axis, violin) in enumerate(zip(axes.flat, violins, strict=False)):

@@ -238,7 +238,8 @@ def _on_all_cores(function, items) -> list[np.ndarray]:
         with jax.enable_x64(True):  # which each thread has to say
             return np.asarray(function(item))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)
+    with ThreadPoolExecutor(len(cores)) as pool:
         return list(pool.map(in_float64, items))
 
 

@@ -278,6 +278,11 @@ class Checkpoints:
         with self._errors("written; make room or see to its permissions"):
             self._manager.save(step, args=args, metrics=scores)
 
+    @property
+    def found(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self._manager.latest_step() is not None
+
     def restore(self, state):
         """The newest state on disk, or the given one if there is none.
 

@@ -35,6 +35,7 @@ def check(config: dict) -> None:
     lookup(LOSSES, "loss", config["train"]["loss"])
     output_names(config["model"])
     check_data(config)
+    check_train(config["train"])
     Plan.from_config(config)
     wiener.from_config(config)
     separator = build(config["model"])
@@ -46,14 +47,6 @@ def check(config: dict) -> None:
     except (ValueError, TypeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"this config does not work: {reason}") from None
-    counts = {
-        "data": ("batch_size",),
-        "train": ("steps", "accumulate", "max_skipped", "eval_every", "eval_crops"),
-    }
-    for part, names in counts.items():
-        for name in names:
-            if config[part][name] < 1:
-                raise UserError(f"--config.{part}.{name} must be at least 1")
     if (dtype := config["train"]["compute_dtype"]) not in DTYPES:
         raise UserError(f"train.compute_dtype is {dtype!r}; known: {', '.join(DTYPES)}")
     parts, devices = config["train"]["accumulate"], jax.device_count()
@@ -64,14 +57,30 @@ def check(config: dict) -> None:
         )
 
 
+def check_train(train: dict) -> None:
+    """The part of `check` about steps and the optimiser."""
+    for name in ("steps", "accumulate", "max_skipped", "eval_every", "eval_crops"):
+        if train[name] < 1:
+            raise UserError(f"--config.train.{name} must be at least 1")
+    for name in ("warmup_steps", "patience", "learning_rate"):
+        if not 0 <= train[name] < math.inf:
+            raise UserError(f"--config.train.{name} must be at least 0")
+    if not train["clip_norm"] > 0:
+        raise UserError("--config.train.clip_norm must be more than 0; inf clips nothing")
+    if not 0 <= train["ema_decay"] < 1:
+        raise UserError("--config.train.ema_decay must be from 0 to less than 1")
+
+
 def check_data(config: dict) -> None:
     """The part of `check` about crops and augmentation."""
     data, rate = config["data"], config["model"]["sample_rate"]
+    if data["batch_size"] < 1:
+        raise UserError("--config.data.batch_size must be at least 1")
     for name, seconds in (
         ("data.crop_seconds", data["crop_seconds"]),
         ("train.eval_seconds", config["train"]["eval_seconds"]),
     ):
-        if not round(seconds * rate) >= 2:
+        if not 2 <= seconds * rate < math.inf:
             raise UserError(f"{name} must be longer: crops have 2 samples or more")
     if data["channels"] not in (1, 2):
         raise UserError("data.channels must be 1 or 2")

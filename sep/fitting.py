@@ -60,9 +60,12 @@ def fit(
     mesh, leads = devices.data_mesh(), devices.leads()
     crops_BSCT = validation_crops(config, valid_stems, names)
     separator, optimiser = build(config["model"]), make_optimiser(train)
-    state = first_state(config, train_stems, names, rooms_RL, separator, optimiser)
-    state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     checkpoints = Checkpoints(workdir)
+    init_from = "" if checkpoints.found else train["init_from"]  # it may be gone by now
+    state = first_state(
+        *(config, train_stems, names, rooms_RL, separator, optimiser, init_from)
+    )
+    state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     state = checkpoints.restore(state)
     first_step = int(state.step)
     batches = pipeline.batches(
@@ -160,7 +163,7 @@ def samples(config: dict, seconds: float) -> int:
 
 
 def validation_crops(config: dict, stems: Stems, names) -> np.ndarray:
-    """The crops (B, S, C, T) that every validation is about.
+    """The crops (B, S, C, T) that every validation is about, whatever the run's seed.
 
     Raises:
       UserError: all recordings of a source are silent.
@@ -172,12 +175,14 @@ def validation_crops(config: dict, stems: Stems, names) -> np.ndarray:
         config["data"],
         count=train["eval_crops"],
         crop=samples(config, train["eval_seconds"]),
-        seed=config["seed"],
+        seed=0,
     )
 
 
-def first_state(config, stems: Stems, names, rooms_RL, separator, optimiser) -> State:
-    """A state before its first step, from scratch or from the model `train.init_from`."""
+def first_state(
+    config, stems: Stems, names, rooms_RL, separator, optimiser, init_from: str
+) -> State:
+    """A state before its first step, from scratch or from the model `init_from`."""
     key, size = jax.random.key(config["seed"]), config["data"]["batch_size"]
     example_BSCT = pipeline.fixed_crops(
         stems,
@@ -190,9 +195,9 @@ def first_state(config, stems: Stems, names, rooms_RL, separator, optimiser) -> 
     mix = jax.jit(lambda *arrays: mixing.mix(*arrays, config))
     example_BCT, _ = mix(key, jnp.arange(size), example_BSCT, rooms_RL)
     state = init_state(key, separator, example_BCT, optimiser)
-    if not config["train"]["init_from"]:
+    if not init_from:
         return state
-    params = warm_start(state.params, config, load_model(config["train"]["init_from"]))
+    params = warm_start(state.params, config, load_model(init_from))
     return state._replace(params=params, ema=jax.tree.map(jnp.copy, params))
 
 

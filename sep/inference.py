@@ -130,7 +130,7 @@ class Separation:
         waves = _checked_stream(itertools.chain([first], blocks))
         held, needed = [], self._plan.chunk * sample_rate / self._plan.sample_rate
         while needed > 0 and (wave_TC := next(waves, None)) is not None:
-            held.append(wave_TC)
+            held.append(wave_TC.copy())  # who gives blocks may fill one buffer again
             needed -= len(wave_TC)
         if not held:
             return
@@ -200,8 +200,9 @@ def _checked_stream(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield wave_TC
 
 
-def _rms(wave: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
+def _rms(wave_TC: np.ndarray) -> float:
+    exact_TC = wave_TC.astype(np.float64)
+    return audio.rms(len(exact_TC), exact_TC.sum(0), np.square(exact_TC).sum(0))
 
 
 def _pieces(wave_TC: np.ndarray) -> Iterator[np.ndarray]:

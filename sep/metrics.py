@@ -1,7 +1,8 @@
 """How good an estimate is, in dB. Shapes: T samples, of one channel or of all joined.
 
-For NumPy's arrays, in their precision, as for JAX's. A reference without any energy has
-no such figure: the result is NaN. A silent estimate of one that has is -inf dB good.
+For NumPy's arrays, in their precision, as for JAX's. Of a reference without any energy
+ratios to it are NaN. A silent estimate of one that has is -inf dB good by `si_sdr`, 0 dB
+by `usdr`.
 BSS Eval's ratios have a file of their own: `sep.bss_eval`.
 """
 

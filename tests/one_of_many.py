@@ -36,7 +36,7 @@ def main(port, process, processes, folder):
     assert mesh.size == 4 or processes == 1
     separator, optimiser = build(config["model"]), optax.sgd(RATE)
     rooms_RL = np.zeros((0, 100), np.float32)
-    state = first_state(config, found, NAMES, rooms_RL, separator, optimiser)
+    state = first_state(config, found, NAMES, rooms_RL, separator, optimiser, "")
     state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     batches = pipeline.batches(
         found, NAMES, config["data"], crop=samples(config, 0.2), seed=1, first_step=0,

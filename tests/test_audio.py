@@ -65,6 +65,17 @@ def test_every_format_reads_back(tmp_path, suffix, subtype, error, channels):
         assert survey.rms == pytest.approx(np.sqrt((found_CT**2).mean()), rel=1e-4)
 
 
+def test_levels_are_those_of_what_is_heard(tmp_path):
+    wave_CT = tones(2)
+    offset_CT = wave_CT + np.float32([[0.3], [-0.2]])
+    levels = [
+        audio.survey(save(tmp_path / "x.wav", found_CT, subtype="FLOAT")).rms
+        for found_CT in (wave_CT, offset_CT, np.full((2, 90_000), 0.3, np.float32))
+    ]
+    assert levels[1] == pytest.approx(levels[0], rel=1e-6)
+    assert levels[0] == pytest.approx(wave_CT.std(), rel=0.01) and levels[2] == 0
+
+
 def test_blocks_are_small_and_make_up_the_whole(tmp_path):
     path = save(tmp_path / "long.ogg", tones(2, 100_000))
     blocks = list(audio.blocks(path))

@@ -61,6 +61,31 @@ def test_the_level_of_a_stream_is_that_of_its_beginning(separation):
         np.testing.assert_array_equal(*joined)
 
 
+def test_blocks_may_come_in_one_buffer_again_and_again(separation):
+    wave, buffer = noise(16_000), np.empty(1000, np.float32)
+
+    def blocks():
+        for block in np.split(wave, 16):
+            buffer[:] = block
+            yield buffer
+
+    for rate in (8000, 16000):
+        found = list(separation.stream(blocks(), rate))
+        expected = list(separation.stream(np.split(wave, 16), rate))
+        for name in separation.names:
+            joined = (np.concatenate([b[name] for b in each]) for each in (found, expected))
+            np.testing.assert_array_equal(*joined)
+
+
+def test_an_offset_is_no_level(separation):
+    wave = noise(30_000, 2)
+    separated = separation(wave + np.float32([0.5, -0.25]), 16000)
+    for name, stem in separation(wave, 16000).items():
+        np.testing.assert_allclose(stem.std(0), separated[name].std(0), rtol=0.2)
+    for stem in separation(np.full(20_000, 0.3, np.float32), 16000).values():
+        assert np.isfinite(stem).all() and np.abs(stem).max() < 1
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_beginning_that_is_nearly_silent_says_nothing_of_the_level(separation):
     wave = np.concatenate([noise(9000, rms=1e-22), noise(20_000)])

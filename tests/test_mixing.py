@@ -4,6 +4,7 @@ import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -217,6 +218,26 @@ def test_a_room_is_its_impulse_response_at_some_level():
     assert shapes == [True, False]  # rooms of their own, and one for all
     _, dry = mixed(click, config(room=1.0), NO_ROOMS)
     np.testing.assert_array_equal(dry, mixed(click, config())[1])
+
+
+def test_who_is_treated_and_what_is_shared_have_nothing_to_do_with_each_other():
+    data = {"shared": 0.5, "room": 0.5, "band_limit": 0.5, "band_limit_hz": 500.0}
+    keys = jax.random.split(jax.random.key(0), 4000)
+    rooms_RL = jnp.asarray(ROOMS)
+    respond = jax.vmap(lambda key: filters.reverberation(key, 2, rooms_RL, data))
+    limit = jax.vmap(lambda key: filters.band_limits(key, 2, data, RATE))
+    treatments = respond(keys)[..., 1:] != 0, limit(keys) < 0
+    for found in map(np.array, treatments):
+        first, second = found.any(-1).T
+        same = (found[:, 0] == found[:, 1]).all(-1) & first & second
+        # Half of the time one draw for both, half of the time one for each.
+        shares = [
+            (first & ~second).mean(),
+            (second & ~first).mean(),
+            (first & second).mean(),
+        ]
+        np.testing.assert_allclose(shares, [1 / 8, 1 / 8, 3 / 8], atol=0.03)
+        assert same.mean() > 0.22  # those with one draw
 
 
 def test_an_echo_of_the_end_does_not_come_back_at_the_start():

@@ -25,13 +25,14 @@ RATE = 44100
 HALF = 6 * RATE
 SMALL = Transform(256, 64)  # short sounds have several blocks
 BLOCK = FRAMES * SMALL.hop_length  # samples
-DIVIDING = sorted(set(REFERENCES) - {"mixture", "cirm"})  # their masks sum to one
+DIVIDING = sorted(set(REFERENCES) - {"mixture", "psm", "cirm"})  # their masks sum to one
 ORACLES = {
     "ibm": oracles.ibm,
     "irm": oracles.irm,
     "irm of magnitudes": partial(oracles.irm, exponent=1.0),
     "cirm": oracles.cirm,
     "mwf": oracles.mwf,
+    "psm": oracles.psm,
 }
 
 
@@ -120,6 +121,30 @@ def test_a_complex_mask_is_the_source_until_it_would_amplify():
     np.testing.assert_allclose(unbounded_SCT, sources_SCT, atol=1e-5)
 
 
+def test_a_phase_sensitive_mask_amplifies_but_turns_nothing():
+    wave_CT = noise(1, 3000)
+    sources_SCT = np.stack([-3 * wave_CT, 0.5 * wave_CT])  # the mixture: -2.5
+    mixture_CT = sources_SCT.sum(0)
+    for bound, first in ((np.inf, -3), (1.0, -2.5), (0.5, -1.25)):
+        np.testing.assert_allclose(
+            oracles.psm(mixture_CT, sources_SCT, SMALL, bound=bound),
+            np.stack([first * wave_CT, 0 * wave_CT]),
+            atol=1e-5,
+        )
+
+
+def test_no_mask_with_the_mixtures_phases_beats_the_phase_sensitive_one(duet_SCT):
+    sources_SCT = duet_SCT[..., :HALF]
+    mixture_CT = sources_SCT.sum(0)
+    scores = {
+        name: score(sources_SCT, ORACLES[name](mixture_CT, sources_SCT, Transform()))
+        for name in ("ibm", "irm", "irm of magnitudes", "psm", "cirm")
+    }
+    for name in ("ibm", "irm", "irm of magnitudes"):
+        assert (scores["psm"] > scores[name] + 0.5).all()
+    assert (scores["cirm"] > scores["psm"]).all()
+
+
 def test_the_wiener_filter_undoes_panning_which_masks_cannot(duet_SCT):
     sources_SCT = panned(duet_SCT)
     mixture_CT = sources_SCT.sum(0)
@@ -165,6 +190,11 @@ def complex_(mixture_CFN, sources_SCFN):
     return mask_SCFN / np.maximum(np.abs(mask_SCFN), 1) * mixture_CFN
 
 
+def projected(mixture_CFN, sources_SCFN):
+    mask_SCFN = (sources_SCFN / mixture_CFN).real
+    return np.where(mask_SCFN > 0, mask_SCFN, 0) * mixture_CFN
+
+
 def wiener(mixture_CFN, sources_SCFN):
     outer_SFNCC = np.einsum("scfn,sdfn->sfncd", sources_SCFN, sources_SCFN.conj())
     power_SFN = (np.abs(sources_SCFN) ** 2).mean(1)
@@ -180,6 +210,7 @@ def wiener(mixture_CFN, sources_SCFN):
         ("ibm", binary, 60),  # a tie may be decided by rounding
         ("irm", partial(ratio, exponent=2), 90),
         ("irm of magnitudes", partial(ratio, exponent=1), 90),
+        ("psm", projected, 80),
         ("cirm", complex_, 80),
         ("mwf", wiener, 80),
     ],

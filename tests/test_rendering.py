@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,6 +161,28 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
         "Schumann",
         "Fr. Schubert",
     ]
+
+
+def test_composers_are_found_wherever_a_score_has_them(tmp_path):
+    text = score(tmp_path / "plain.musicxml", composer="Franz Schubert").read_text()
+    german = text.replace('type="composer"', 'type="composer" xml:lang="de"')
+    assert german != text
+    (tmp_path / "german.musicxml").write_text(german)
+    wide = re.sub('encoding="[^"]*"', 'encoding="UTF-16"', text)
+    (tmp_path / "wide.musicxml").write_text(wide, encoding="utf-16")
+    with zipfile.ZipFile(tmp_path / "packed.mxl", "w") as archive:  # as the standard has it
+        archive.writestr("mimetype", "application/vnd.recordare.musicxml")
+        archive.writestr("META-INF/container.xml", "<container/>")
+        archive.writestr("score.xml", text)
+    for name in ("plain.musicxml", "german.musicxml", "wide.musicxml", "packed.mxl"):
+        assert scores.composer(tmp_path / name) == "Franz Schubert"
+    for name in ("schubert_d911.mid", "Brahms, Johannes/op49_4.mid"):  # MIDI has none
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"MThd")
+        assert scores.split_of(path) == "test"
+    (tmp_path / "song.mid").write_bytes(b"MThd")
+    assert scores.split_of(tmp_path / "song.mid") != "test"
 
 
 def test_scores_spoilt_or_strangely_named_have_a_split(tmp_path):
@@ -418,6 +441,12 @@ def test_the_command_renders_resumes_and_repeats_itself(orchestra, tmp_path):
     status, _, err = finished(command(*shared, "--out", first))
     assert status == 0, err
     assert contents(first) == whole
+    twins = [*shared, "--composed=1", "--pieces=1"]
+    for split, seed, expected in (("train", 3, 0), ("valid", 3, 1), ("valid", 4, 0)):
+        status, _, err = finished(
+            command(*twins, "--out", tmp_path / "data" / split, f"--seed={seed}")
+        )
+        assert status == expected, err
     (tmp_path / "spoilt.mxl").unlink()  # another plan
     status, _, err = finished(command(*shared, "--out", first))
     assert status == 1

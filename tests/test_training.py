@@ -270,6 +270,20 @@ def test_a_run_ends_when_validation_no_longer_improves(duet_stems, tmp_path):
     assert float(model.metadata["si_sdr"]) == max(scores)
 
 
+def test_dropout_is_for_training_alone(duet_stems, tmp_path):
+    losses, scores = {}, {}
+    for name, share in (("none", 0.0), ("some", 0.4), ("again", 0.4)):
+        config = small_config(1)
+        config["train"]["learning_rate"] = 0.0
+        config["model"]["architecture"] = "openunmix"
+        config["model"]["openunmix"] |= {"width": 16, "dropout": share}
+        (tmp_path / name).mkdir()
+        (line,), _ = run(config, duet_stems, tmp_path / name)
+        losses[name], scores[name] = line["loss"], line["valid_si_sdr"]
+    assert losses["none"] != losses["some"] == losses["again"]
+    assert scores["none"] == scores["some"]
+
+
 def test_a_model_is_fine_tuned_on_other_sources(duet_stems, tmp_path):
     (tmp_path / "a").mkdir()
     _, model = run(small_config(4), duet_stems, tmp_path / "a")
@@ -285,6 +299,11 @@ def test_a_model_is_fine_tuned_on_other_sources(duet_stems, tmp_path):
     kept = jax.tree.leaves(kept)
     assert kept.count(False) == 2  # the last layer's kernel and bias
     assert kept.count(True) > 2
+    (tmp_path / "a").rename(tmp_path / "elsewhere")
+    config["train"]["steps"] = 2  # who goes on does not need it any more
+    log, _ = run(config, more, tmp_path / "b")
+    assert [line["step"] for line in log] == [1, 2]
+    (tmp_path / "elsewhere").rename(tmp_path / "a")
     config["model"]["architecture"] = "lstm"
     config["model"]["lstm"] |= {"width": 16}
     (tmp_path / "c").mkdir()
@@ -371,11 +390,18 @@ def test_sources_need_different_names_of_files(sources):
         ("data", "workers", -1),
         ("data", "batch_size", 3),
         ("train", "compute_dtype", "float64"),
+        ("train", "clip_norm", 0.0),
+        ("train", "learning_rate", -1e-3),
+        ("train", "ema_decay", 1.0),
+        ("train", "patience", -1),
+        ("train", "eval_seconds", float("inf")),
+        ("data", "crop_seconds", float("nan")),
         ("separation", "chunk_seconds", float("nan")),
         ("separation", "overlap", float("nan")),
         ("data", "timbre", {"cello": {"body_db": 3.0}, "other": {"tilt_db": 1.0}}),
         ("model", "mel", {"max_frequency": 5.0}),
         ("model", "mel", {"max_frequency": -1.0}),
+        ("model", "mdct", {"max_frequency": -1.0}),
     ],
 )
 def test_settings_out_of_range_are_named(part, name, value):
@@ -384,7 +410,10 @@ def test_settings_out_of_range_are_named(part, name, value):
     if part == "model":
         config["model"] |= {"representation": name}
         value, name = config["model"][name] | value, "max_frequency"
-        part, config["model"] = "unused", config["model"] | {"mel": value}
+        part, config["model"] = (
+            "unused",
+            config["model"] | {config["model"]["representation"]: value},
+        )
         config[part] = {}
     config[part][name] = value
     with pytest.raises(UserError, match=name):

@@ -20,6 +20,7 @@ from sep.audio.reading import (
     header,
     probe,
     read,
+    rms,
     survey,
 )
 from sep.audio.resampling import resample
@@ -45,6 +46,7 @@ __all__ = [
     "probe",
     "read",
     "resample",
+    "rms",
     "survey",
     "unclipped",
     "write",

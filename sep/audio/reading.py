@@ -131,7 +131,7 @@ def probe(path: Path) -> Format:
 def survey(
     path: Path, excerpt: Excerpt = WHOLE, tell: Callable[[], None] = lambda: None
 ) -> Survey:
-    """Reads a recording through: its format, length and level.
+    """Reads a recording through: its format, length and level, each channel's mean aside.
 
     `tell` is called now and then, and may raise to end that.
 
@@ -139,13 +139,25 @@ def survey(
       UserError: as `blocks`.
     """
     found = probe(path)
-    length, power = 0, 0.0
+    length, sum_C, power_C = 0, 0.0, 0.0
     for block_CT in blocks(path, excerpt):
         length += block_CT.shape[1]
-        samples = block_CT.ravel("K").astype(np.float64)
-        power += float(np.square(samples).sum()) / found.channels
+        samples_CT = block_CT.astype(np.float64)
+        sum_C += samples_CT.sum(1)
+        power_C += np.square(samples_CT).sum(1)
         tell()
-    return Survey(found, length, float(np.sqrt(power / length)))
+    return Survey(found, length, rms(length, sum_C, power_C))
+
+
+def rms(length: int, sum_C: np.ndarray, power_C: np.ndarray) -> float:
+    """Of a wave, by its sums and its sums of squares; each channel's mean aside.
+
+    Nobody hears that, and a recording with an offset is no louder for it.
+    """
+    mean_C = sum_C / length
+    variance_C = power_C / length - mean_C**2
+    heard_C = variance_C > 1e-12 * mean_C**2  # less is rounding
+    return float(np.sqrt((variance_C * heard_C).mean()))
 
 
 def read(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:

@@ -58,7 +58,9 @@ _VARIETY = flags.DEFINE_float(
     "Share of pieces transposed and arranged: the violin an octave up, in double stops or"
     " fast figures. 0: all as written.",
 )
-_LEVEL_DB = flags.DEFINE_float("level_db", 3, "Stems differ in loudness by up to this.")
+_LEVEL_DB = flags.DEFINE_float(
+    "level_db", 3, "Each stem is louder or softer by up to this."
+)
 _MIXTURE = flags.DEFINE_boolean("mixture", False, "Also write the sum: a test set.")
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed, other pieces.", lower_bound=0)
 _JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "Processes that render.")
@@ -127,6 +129,7 @@ def main(argv: list[str]) -> int:
     wanted = plan(found, _PIECES.value, _COMPOSED.value, _SEED.value)
     missing = [p for p in wanted if not is_made(settings, p)]
     refuse_others(settings.out, wanted)
+    refuse_twins(settings, missing)
     failed = render_all(settings, missing)
     made = [p for p in wanted if is_made(settings, p)]
     if not made:
@@ -183,6 +186,23 @@ def refuse_others(out: Path, wanted: list[Piece]) -> None:
             raise UserError(
                 f"{path.parent}: is of another set (other --scores, --split, --composed "
                 "or --pieces); choose another --out, or delete it"
+            )
+
+
+def refuse_twins(settings: Settings, missing: list[Piece]) -> None:
+    """Lest two splits of DATA, DATA/train and DATA/valid, have the same composed pieces.
+
+    Raises:
+      UserError: the other has one of the same seed and number.
+    """
+    out = settings.out.resolve()
+    others = [out.with_name(split) for split in SPLITS if split != out.name]
+    composed = [piece for piece in missing if not piece.score and out.name in SPLITS]
+    for other, piece in itertools.product(others, composed):
+        path = other / piece.name / MANIFEST
+        if path.exists() and read_manifest(path).get("seed") == settings.seed:
+            raise UserError(
+                f"{path.parent}: is the same composed piece; choose another --seed"
             )
 
 

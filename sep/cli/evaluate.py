@@ -44,9 +44,15 @@ _DATA = flags.DEFINE_list(
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 _ESTIMATES = flags.DEFINE_list("estimates", [], "Stems of other tools: NAME=DIR.")
 _REFERENCES = flags.DEFINE_list(
-    "references", ["mixture"], "Bounds: mixture, hpss, nmf, ibm, irm, mwf, cirm."
+    "references", ["mixture"], "Bounds: mixture, hpss, nmf, ibm, irm, mwf, psm, cirm."
 )
 _NMF = flags.DEFINE_string("nmf", None, "What python -m sep.cli.nmf has learned.")
+_ORACLE_N_FFT = flags.DEFINE_integer(
+    "oracle_n_fft",
+    4096,
+    "Samples (at 44.1 kHz) of a frame of ibm, irm, mwf, psm, cirm; four times a hop.",
+)
+flags.register_validator("oracle_n_fft", lambda n: n > 0 and n % 4 == 0, "in fours")
 _SOURCES = flags.DEFINE_list(
     "sources", [], "Sources to score; default: the first model's, or a track's."
 )
@@ -138,8 +144,11 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
 def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
     """All that is scored: from the lower bound over models to the upper bounds."""
     from sep import references, systems
+    from sep.references.spectra import Transform
 
-    settings = references.Settings(nmf=Path(_NMF.value) if _NMF.value else None)
+    transform = Transform(_ORACLE_N_FFT.value, _ORACLE_N_FFT.value // 4)
+    learned = Path(_NMF.value) if _NMF.value else None
+    settings = references.Settings(transform, learned)
     bounds = {
         name: systems.of_reference(name, sources, settings) for name in _REFERENCES.value
     }

@@ -14,7 +14,7 @@ from jax import Array
 GRID = 2048
 LOWEST_HZ = 60.0  # under it every curve is level
 _KNOTS = 8  # of an equaliser
-_STEEP_DB = 900.0  # of a low-pass, an octave: 60 dB within a fifteenth of the frequency
+_STEEP_DB = 900.0  # of a low-pass, an octave: 60 dB within a fifteenth of one
 _CODEC_HZ = 18000.0  # the highest low-pass
 
 
@@ -47,7 +47,7 @@ def low_pass(key: Array, lowest_hz: float, rate: float) -> Array:
     return jnp.clip(-_STEEP_DB * above_G, -90.0, 0.0)
 
 
-def band_limits(key_S: Array, data, rate: float) -> Array:
+def band_limits(key: Array, sources: int, data, rate: float) -> Array:
     """Low-passes (S, G), in dB, of some sources or of all alike."""
 
     def limit(key):
@@ -55,7 +55,7 @@ def band_limits(key_S: Array, data, rate: float) -> Array:
         curve_G = low_pass(cut_key, data["band_limit_hz"], rate)
         return jnp.where(jax.random.bernoulli(chance_key, data["band_limit"]), curve_G, 0.0)
 
-    return jax.vmap(limit)(shared(key_S, data["shared"]))
+    return jax.vmap(limit)(shared(key, sources, data["shared"]))
 
 
 def fft_length(samples: int) -> int:
@@ -81,27 +81,29 @@ def convolve(spectrum_F: Array, other_F: Array) -> Array:
     return jax.lax.complex(a * c - b * d, a * d + b * c)
 
 
-def reverberation(key_S: Array, rooms_RL: Array, data) -> Array:
+def reverberation(key: Array, sources: int, rooms_RL: Array, data) -> Array:
     """Impulse responses (S, L): the direct path at 0, and some of a room after it.
 
     Sources that share a room stand at different distances in it.
     """
-    chosen_S = shared(key_S, data["shared"])
+    room_key, distance_key = jax.random.split(key)
 
-    def response(room_key, key):
-        index_key, chance_key = jax.random.split(room_key)
+    def response(key, distance):
+        index_key, chance_key = jax.random.split(key)
         room_L = rooms_RL[jax.random.randint(index_key, (), 0, len(rooms_RL))]
         inside = jax.random.bernoulli(chance_key, data["room"])
-        wet = inside * jax.random.uniform(jax.random.fold_in(key, 0))
-        return (room_L * wet).at[0].set(1.0)
+        return (room_L * inside * distance).at[0].set(1.0)
 
-    return jax.vmap(response)(chosen_S, key_S)
+    distance_S = jax.random.uniform(distance_key, (sources,))
+    return jax.vmap(response)(shared(room_key, sources, data["shared"]), distance_S)
 
 
-def shared(key_S: Array, chance: float) -> Array:
-    """The keys, or by this chance the first one for all."""
-    same = jax.random.bernoulli(jax.random.fold_in(key_S[0], 1), chance)
-    return key_S[jnp.where(same, 0, np.arange(len(key_S)))]
+def shared(key: Array, sources: int, chance: float) -> Array:
+    """A key for each source, or by this chance the same one for all; (S,)."""
+    own_key, same_key = jax.random.split(key)
+    same = jax.random.bernoulli(same_key, chance)
+    key_S = jax.random.split(own_key, sources)
+    return key_S[jnp.where(same, 0, np.arange(sources))]
 
 
 def power(spectrum_CF: Array) -> Array:

@@ -94,22 +94,26 @@ def coloured(
     if not (in_rooms or bodies or data["equaliser_db"] or data["band_limit"]):
         return waves_SCT
     sources, _, samples = waves_SCT.shape
-    equaliser_S, timbre_S, band_S, room_S = jax.random.split(key, (4, sources))
+    equaliser_key, timbre_key, band_key, room_key = jax.random.split(key, 4)
     ringing = rooms_RL.shape[1] * in_rooms + 2 * filters.GRID
     length = filters.fft_length(samples + ringing)
     spectrum_SCF = jnp.fft.rfft(waves_SCT, length)
     curve_SG = jnp.zeros((sources, filters.GRID + 1))
     if deviation_db := data["equaliser_db"]:
         draw = partial(filters.equaliser, deviation_db=deviation_db, rate=rate)
-        curve_SG += jax.vmap(draw)(equaliser_S)
+        curve_SG += jax.vmap(draw)(jax.random.split(equaliser_key, sources))
     if bodies:
-        power_SG = filters.power(spectrum_SCF)
+        power_SG, timbre_S = (
+            filters.power(spectrum_SCF),
+            jax.random.split(timbre_key, sources),
+        )
         curve_SG += timbre.curves(timbre_S, power_SG, strengths, rate)
     if data["band_limit"]:
-        curve_SG += filters.band_limits(band_S, data, rate)
+        curve_SG += filters.band_limits(band_key, sources, data, rate)
     spectrum_SCF = filters.apply(spectrum_SCF, curve_SG)
     if in_rooms:
-        echo_SF = jnp.fft.rfft(filters.reverberation(room_S, rooms_RL, data), length)
+        echo_SL = filters.reverberation(room_key, sources, rooms_RL, data)
+        echo_SF = jnp.fft.rfft(echo_SL, length)
         spectrum_SCF = filters.convolve(spectrum_SCF, echo_SF[:, None])
     return jnp.fft.irfft(spectrum_SCF, length)[..., :samples]
 

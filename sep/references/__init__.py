@@ -1,8 +1,8 @@
-"""Systems to compare a separator with: what anyone gets, and what nobody can surpass.
+"""Systems to compare a separator with: what anyone gets, and what a kind of mask can do.
 
 Every score is read between a lower and an upper bound on the same track. `mixture` does
-nothing; `hpss` and `nmf` are what came before trained networks; `ibm`, `irm`, `cirm` and
-`mwf` know the sources, and are limited only by their kind of mask and their transform.
+nothing; `hpss` and `nmf` are what came before trained networks; `ibm`, `irm`, `mwf`, `psm`
+and `cirm` know the sources, and are limited only by their kind of mask and their transform.
 docs/references.md has the formulas.
 
 Shapes: S source, C channel, T sample.
@@ -91,6 +91,7 @@ REFERENCES = {
     "ibm": _oracle(oracles.ibm),
     "irm": _oracle(oracles.irm),
     "mwf": _oracle(oracles.mwf),
+    "psm": _oracle(oracles.psm),
     "cirm": _oracle(oracles.cirm),
 }
 LOWER = frozenset({"mixture", "hpss", "nmf"})  # bounds that know no sources

@@ -76,13 +76,15 @@ def _of_test(test: str, summaries: Sequence[Summary]) -> str:
             cells = [known.get((system, source, metric)) for metric in metrics]
             if any(cells):
                 bold = "**" if source == ALL else ""
-                lines.append(
-                    [f"{bold}{system}{bold}", source, *(_cell(cell) for cell in cells)]
-                )
+                shown = [_cell(cell, tracks) for cell in cells]
+                lines.append([f"{bold}{system}{bold}", source, *shown])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(summary: Summary | None) -> str:
+def _cell(summary: Summary | None, tracks: int | None = None) -> str:
+    """A number as it is shown; in brackets of how many tracks, if that is not `tracks`."""
+    if summary and tracks not in (None, summary.tracks):
+        return f"{_cell(summary)} [{summary.tracks}]"
     if summary is None:
         return "–"
     if summary.value > _ENDLESS:

@@ -32,6 +32,8 @@ class Mdct(Signed):
         bins = self.frame_length // 2
         if not self.max_frequency:
             return bins
+        if not self.max_frequency > 0:
+            raise ValueError("max_frequency must be positive, or 0 for every bin")
         wanted = round(self.max_frequency / self.sample_rate * self.frame_length)
         return min(bins, max(wanted, 1))
 

@@ -22,7 +22,7 @@ class Options(NamedTuple):
     seconds: float  # longest piece
     start: float | None  # second of the score; None: anywhere
     variety: float  # share of pieces arranged anew
-    level_db: float  # stems differ in loudness by up to this
+    level_db: float  # each stem is louder or softer by up to this
 
 
 class Stem(NamedTuple):

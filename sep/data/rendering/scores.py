@@ -3,6 +3,7 @@
 A score is a melody with piano: a song (the violin takes the voice line), a sonata.
 """
 
+import codecs
 import html
 import os
 import re
@@ -43,8 +44,11 @@ def find(names: list[str]) -> list[Path]:
 
 
 def split_of(path: Path) -> str:
-    """The split that a score belongs to, by its composer, else by its file's name."""
-    if is_held_out(composer(path)):
+    """The split that a score belongs to, by its composer, else by its file's name.
+
+    Where it names no composer, its file's and its folder's name may.
+    """
+    if is_held_out(composer(path) or f"{path.parent.name} {path.stem}".replace("_", " ")):
         return "test"
     return "train" if zlib.crc32(os.fsencode(path.name)) % _VALID_EVERY else "valid"
 
@@ -68,15 +72,18 @@ def composer(path: Path) -> str:
         if path.suffix.lower() == ".mxl":
             with zipfile.ZipFile(path) as archive:
                 inside = [n for n in archive.namelist() if not n.startswith("META-INF")]
-                with archive.open(inside[0]) as file:
+                scores = [n for n in inside if n.lower().endswith((".xml", ".musicxml"))]
+                with archive.open(scores[0]) as file:
                     head = file.read(8192)
         else:
             with path.open("rb") as file:
                 head = file.read(8192)
     except (OSError, EOFError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return ""  # what is wrong with it shows when it is read
-    found = re.search(rb"""<creator\s+type=["']composer["']\s*>(.*?)<""", head)
-    return found[1].decode(errors="replace") if found else ""
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if wide else "utf-8", errors="replace")
+    found = re.search(r"""<creator\s[^>]*type=["']composer["'][^>]*>(.*?)<""", text)
+    return found[1] if found else ""
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

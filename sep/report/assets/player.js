@@ -69,6 +69,7 @@ window.Sep = window.Sep || {};
     async play() {
       try {
         if (this.position >= this.track.length) this.seek(0);
+        this.window.retry();
         if (!this.graph) {
           this.context = new AudioContext({
             sampleRate: this.track.rate,
@@ -82,6 +83,7 @@ window.Sep = window.Sep || {};
         await this.context.resume();
         this.tick();
       } catch (error) {
+        if (this.closed) return; // another track is on the page by now
         this.playing = false;
         this.onChange();
         this.onError(error);
@@ -97,6 +99,7 @@ window.Sep = window.Sep || {};
 
     seek(position) {
       this.halt(Math.round(Math.min(Math.max(position, 0), this.track.length)));
+      this.window.retry();
       this.tick();
     }
 
@@ -112,6 +115,7 @@ window.Sep = window.Sep || {};
 
     close() {
       clearInterval(this.timer);
+      this.closed = true;
       this.playing = false;
       this.window.want([]);
       if (this.context) this.context.close();
@@ -122,8 +126,9 @@ window.Sep = window.Sep || {};
       if (this.started && this.started.size) {
         const { output, context } = this.graph;
         ramp(output.gain, 1, 0, context.currentTime);
+        const end = context.currentTime + (this.playing ? FADE : 0); // resting: no blip
         for (const sources of this.started.values())
-          for (const source of sources) source.stop(context.currentTime + FADE);
+          for (const source of sources) source.stop(end);
       }
       this.from = from;
       this.until = from; // scheduled up to here

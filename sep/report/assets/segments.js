@@ -92,6 +92,11 @@ window.Sep = window.Sep || {};
       this.fill();
     }
 
+    /* What could not be loaded is asked for again. */
+    retry() {
+      this.failed.clear();
+    }
+
     get(number) {
       return this.held.get(number);
     }
