@@ -16,8 +16,8 @@ source is all of its mixture: nothing is learnt, yet everything is computed.)
 
 `default_ratio`: the base config's train step, augmentation off, against a port of that
 very separator to PyTorch (ported.py), which keeps no average of parameters, has no
-schedule and looks for no infinite gradients, as ours does. Before anything is timed the port gets Sep's
-parameters, and must give the same waves, loss and norm of the gradient.
+schedule and looks for no infinite gradients, as ours does. Before anything is timed the
+port gets Sep's parameters, and must give the same waves, loss and norm of the gradient.
 
 Ratios are our throughput over theirs: more than 1, ours is faster. `mfu` is the work of
 the default step (`sep.cost`) a second over that of the fastest product of square float32

@@ -225,7 +225,7 @@ def test_who_is_treated_and_what_is_shared_have_nothing_to_do_with_each_other():
     keys = jax.random.split(jax.random.key(0), 4000)
     rooms_RL = jnp.asarray(ROOMS)
     respond = jax.vmap(lambda key: filters.reverberation(key, 2, rooms_RL, data))
-    limit = jax.vmap(lambda key: filters.band_limits(key, 2, data, RATE))
+    limit = jax.vmap(lambda key: filters.band_limits(key, 2, data, 44100.0))
     treatments = respond(keys)[..., 1:] != 0, limit(keys) < 0
     for found in map(np.array, treatments):
         first, second = found.any(-1).T

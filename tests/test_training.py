@@ -276,7 +276,7 @@ def test_dropout_is_for_training_alone(duet_stems, tmp_path):
         config = small_config(1)
         config["train"]["learning_rate"] = 0.0
         config["model"]["architecture"] = "openunmix"
-        config["model"]["openunmix"] |= {"width": 16, "dropout": share}
+        config["model"]["openunmix"] |= {"width": 16, "depth": 2, "dropout": share}
         (tmp_path / name).mkdir()
         (line,), _ = run(config, duet_stems, tmp_path / name)
         losses[name], scores[name] = line["loss"], line["valid_si_sdr"]
