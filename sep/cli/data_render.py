@@ -8,7 +8,8 @@ notes as played. Instruments, place in the score, timing, dynamics, bowing, vibr
 and tuning are drawn anew for each piece, from the seed and the piece's number: the same
 command makes the same files, and goes on where an interrupted one stopped.
 
-Scores are MusicXML or MIDI with a melody and a piano; without any, pieces are composed.
+Scores are MusicXML or MIDI with a melody and a piano; without any, pieces are composed. For
+DATA/valid give another --seed: composed pieces of the same one are the same.
 """
 
 import csv
