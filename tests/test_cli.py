@@ -97,8 +97,8 @@ def errors(done):
 def test_training_goes_on_where_it_stopped(place):
     assert [done.returncode for done in place.runs] == [0, 0], place.runs[-1].stderr
     for done in place.runs:
-        before, _, after = done.stderr.partition(" M parameters; a step is ")
-        assert "GFLOP" in after and "loss" in after and "loss" not in before
+        before, _, after = done.stdout.partition(" M parameters; a step is ")
+        assert "steps, on" in before and "GFLOP" in after and "model: " in after
     text = (place.folder / "run" / "metrics.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 11))
