@@ -1,6 +1,5 @@
 """Levels of a spectrogram's bins in dB."""
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -21,12 +20,7 @@ class LogMagnitude(Spectrogram):
 
     floor_db: float
 
-    outputs = 1
-
     def features(self, spectrum_BCNF: Array) -> Array:
         of_a_sine = (self.n_fft / 4) ** 2  # half the sum of a Hann window, squared
         floor = 10 ** (self.floor_db / 10)
         return 10 * jnp.log10(power(spectrum_BCNF) / of_a_sine + floor)[..., None]
-
-    def mask(self, estimates_BNFSK: Array) -> Array:
-        return jax.nn.softplus(estimates_BNFSK[..., 0])

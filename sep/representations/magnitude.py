@@ -1,6 +1,5 @@
 """Magnitudes of a spectrogram."""
 
-import jax
 from jax import Array
 
 from sep.representations.spectrogram import Spectrogram, power
@@ -19,10 +18,5 @@ class Magnitude(Spectrogram):
 
     compression: float
 
-    outputs = 1
-
     def features(self, spectrum_BCNF: Array) -> Array:
         return (power(spectrum_BCNF) ** (self.compression / 2))[..., None]
-
-    def mask(self, estimates_BNFSK: Array) -> Array:
-        return jax.nn.softplus(estimates_BNFSK[..., 0])

@@ -1,6 +1,5 @@
 """Energies in bands of equal width on the mel scale."""
 
-import jax
 import numpy as np
 from jax import Array
 
@@ -24,16 +23,13 @@ class Mel(Spectrogram):
     bands: int
     compression: float
 
-    outputs = 1
-
     def features(self, spectrum_BCNF: Array) -> Array:
         weights_FM = self._weights
         energy_BCNM = power(spectrum_BCNF) @ (weights_FM / weights_FM.sum(0))
         return (energy_BCNM ** (self.compression / 2))[..., None]
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        mask_BNMS = jax.nn.softplus(estimates_BNFSK[..., 0])
-        return self._weights @ mask_BNMS
+        return self._weights @ super().mask(estimates_BNFSK)
 
     @property
     def _weights(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The short-time Fourier transform, which several representations are features of."""
 
+import jax
 from jax import Array
 
 from sep import transforms
@@ -7,7 +8,9 @@ from sep.representations.masking import SILENCE, Masking
 
 
 class Spectrogram(Masking):
-    """Masks on a short-time Fourier transform; kinds of it define `features` and `mask`.
+    """Masks on a short-time Fourier transform, >= 0 unless a kind of it turns phases, too.
+
+    Kinds of it define `features`.
 
     Attributes:
       sample_rate: Hz.
@@ -21,6 +24,11 @@ class Spectrogram(Masking):
     hop_length: int
     max_frequency: float
     dft: str
+
+    outputs = 1
+
+    def mask(self, estimates_BNFSK: Array) -> Array:
+        return jax.nn.softplus(estimates_BNFSK[..., 0])
 
     @property
     def num_bins(self) -> int:
