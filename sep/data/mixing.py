@@ -103,10 +103,8 @@ def coloured(
         draw = partial(filters.equaliser, deviation_db=deviation_db, rate=rate)
         curve_SG += jax.vmap(draw)(jax.random.split(equaliser_key, sources))
     if bodies:
-        power_SG, timbre_S = (
-            filters.power(spectrum_SCF),
-            jax.random.split(timbre_key, sources),
-        )
+        power_SG = filters.power(spectrum_SCF)
+        timbre_S = jax.random.split(timbre_key, sources)
         curve_SG += timbre.curves(timbre_S, power_SG, strengths, rate)
     if data["band_limit"]:
         curve_SG += filters.band_limits(band_key, sources, data, rate)

@@ -42,6 +42,11 @@ def read_csv(path: Path) -> list[Row]:
         ]
 
 
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the second line rules off the first."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def overview(summaries: Sequence[Summary]) -> str:
     """One table for all test sets: a row a system, of the mean of its sources, in dB."""
     tests = list(dict.fromkeys(s.test for s in summaries))
@@ -52,7 +57,7 @@ def overview(summaries: Sequence[Summary]) -> str:
     for system in dict.fromkeys(s.system for s in summaries):
         cells = [known.get((test, ALL, system, metric)) for test, metric in columns]
         lines.append([system, *map(_cell, cells)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def scores(summaries: Sequence[Summary]) -> str:
@@ -78,7 +83,7 @@ def _of_test(test: str, summaries: Sequence[Summary]) -> str:
                 bold = "**" if source == ALL else ""
                 shown = [_cell(cell, tracks) for cell in cells]
                 lines.append([f"{bold}{system}{bold}", source, *shown])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def _cell(summary: Summary | None, tracks: int | None = None) -> str:
@@ -102,7 +107,7 @@ def differences(found: Sequence[Summary], base: str) -> str:
     for system in dict.fromkeys(s.system for s in found):
         cells = [known.get((system, test)) for test in tests]
         lines.append([system, *(_difference(cell) for cell in cells)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def _difference(summary: Summary | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sep.errors import UserError
 from sep.evaluation import Row, heard
 from sep.report.statistics import ALL, differences, summaries
-from sep.report.tables import LABELS, read_csv, write_csv
+from sep.report.tables import LABELS, markdown, read_csv, write_csv
 from sep.study.plan import EXCERPT, RESULTS, SCORES, Cell, Study
 from sep.tracks import places
 
@@ -127,12 +127,12 @@ def table(rows: list[dict], tests: Sequence[str]) -> str:
             for name in SHOWN
         ),
     ]
-    ordered = sorted(
-        by_pair(rows).values(), key=lambda rows: _order(score(rows, tests[0])), reverse=True
-    )
+    groups = by_pair(rows)
     lines = [[title for title, _ in columns], ["---"] * len(columns)]
-    lines += [[text(rows) for _, text in columns] for rows in ordered]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines += [
+        [text(groups[pair]) for _, text in columns] for pair in ranking(rows, tests[0])
+    ]
+    return markdown(lines)
 
 
 def differences_table(
@@ -159,7 +159,7 @@ def differences_table(
         ["---"] * (1 + len(columns)),
         *([name, *(found.get((*which, name), "") for which in columns)] for name in others),
     ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines)
 
 
 def _of(name: str, factor: float, form: str) -> Callable[[list[dict]], str]:
