@@ -19,6 +19,7 @@ from sep.architectures.attention import Attention, distances, initial_slopes
 from sep.architectures.bandsplit import ALONG_TIME, band_groups
 from sep.architectures.cells import CELLS, bidirectional, init_cell
 from sep.architectures.cnn import patches, unpatched
+from sep.architectures.dilated import dilated
 from sep.architectures.harmonic import (
     INTERVALS,
     PARTIALS,
@@ -320,6 +321,31 @@ def test_a_block_does_the_same_an_octave_higher():
         block.apply(params, np.roll(heard_BNPD, shift, 2))[0] for shift in (0, 12)
     )
     np.testing.assert_allclose(low_NPD[:, :72], high_NPD[:, 12:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "taps, reach", [((2, 1), (8, 1)), ((1, 2), (1, 7)), ((3, 2), (2, 3))]
+)
+def test_a_dilated_convolution_has_the_gradients_of_xlas(taps, reach):
+    heard_BNPD, kernel_HWDE = random(2, 9, 20, 3), random(*taps, 3, 4, seed=1)
+    padding = [(n * (t - 1) // 2,) * 2 for n, t in zip(reach, taps, strict=True)]
+
+    def loss(convolution, *operands):
+        said_BNPE = convolution(
+            *(*operands, (1, 1), padding),
+            lhs_dilation=(1, 1),
+            rhs_dilation=reach,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return jnp.sin(said_BNPE).sum(), said_BNPE
+
+    ours, xlas = (
+        jax.jit(jax.value_and_grad(partial(loss, convolution), (0, 1), has_aux=True))(
+            heard_BNPD, kernel_HWDE
+        )
+        for convolution in (dilated, lax.conv_general_dilated)
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), ours, xlas)
 
 
 def test_a_block_hears_both_ends_of_intervals_and_of_its_reach():

@@ -9,6 +9,7 @@ from jax import Array
 from jax.nn.initializers import variance_scaling
 
 from sep.architectures.dense import dense
+from sep.architectures.dilated import dilated
 from sep.architectures.memory import kept
 from sep.architectures.output import faint
 
@@ -105,6 +106,7 @@ def both_ends(width: int, frames: int, semitones: int) -> nn.Conv:
         padding=((frames, frames), (semitones, semitones)),
         use_bias=False,
         kernel_init=share(2),
+        conv_general_dilated=dilated,
     )
 
 
