@@ -36,12 +36,20 @@ def _forward(heard_BNPD, kernel_HWDE, padding, dilation):
 
 
 def _backward(padding, dilation, operands, slope_BNPE):
-    _, transposed = jax.vjp(lambda *ab: _convolved(*ab, padding, dilation), *operands)
-    products = partial(_products, padding, dilation, operands[1].shape[:2])
+    heard_BNPD, kernel_HWDE = operands
+
+    def by_convolution(heard_BNPD, slope_BNPE):
+        of_kernel = partial(_convolved, heard_BNPD, padding=padding, dilation=dilation)
+        return jax.linear_transpose(of_kernel, kernel_HWDE)(slope_BNPE)[0]
+
+    def of_heard(heard_BNPD):
+        return _convolved(heard_BNPD, kernel_HWDE, padding, dilation)
+
+    by_products = partial(_products, padding, dilation, kernel_HWDE.shape[:2])
     for_kernel = lax.platform_dependent(
-        operands[0], slope_BNPE, cpu=products, default=lambda _, slope: transposed(slope)[1]
+        heard_BNPD, slope_BNPE, cpu=by_products, default=by_convolution
     )
-    return transposed(slope_BNPE)[0], for_kernel
+    return jax.linear_transpose(of_heard, heard_BNPD)(slope_BNPE)[0], for_kernel
 
 
 def _products(padding, dilation, taps, heard_BNPD: Array, slope_BNPE: Array) -> Array:
