@@ -79,6 +79,8 @@ CANDIDATES = {
         "train.learning_rate": 1e-3,
     },
     "l1": {"train.loss": "l1"},
+    "l2": {"train.loss": "l2"},
+    "spectral": {"train.loss": "spectral"},
     "no solos": {"data.solos": 0.0},
     "more solos": {"data.solos": 0.5},
     "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},

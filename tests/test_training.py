@@ -22,7 +22,7 @@ from sep.errors import UserError
 from sep.files import locked
 from sep.fitting import fit
 from sep.logs import Log, lines_until
-from sep.losses import snr
+from sep.losses import l1, l2, snr, spectral
 from sep.metrics import usdr
 from sep.progress import speed
 from sep.separator import build
@@ -324,7 +324,7 @@ def test_configs_that_cannot_work_are_refused():
     config["model"]["magnitude"]["hop_length"] = 300
     with pytest.raises(UserError, match="NOLA"):
         check(config)
-    with pytest.raises(UserError, match="unknown loss 'l3'; known: l1, snr"):
+    with pytest.raises(UserError, match="unknown loss 'l3'; known: l1, l2, snr, spectral"):
         check(small_config(2) | {"train": {"loss": "l3"}})
 
 
@@ -337,6 +337,16 @@ def test_the_loss_is_the_error_against_the_mixture():
     expected = -float(usdr(mixture.reshape(-1), (mixture + wrong[:, 0]).reshape(-1)))
     assert snr(sources, sources + wrong[:, :1]) == pytest.approx(expected, abs=0.2)
     assert snr(sources, sources) == pytest.approx(-30, abs=0.01)
+
+
+def test_other_losses_of_white_noise_are_its_moments():
+    noise = np.random.default_rng(0).standard_normal((1, 2, 1, 40000)).astype(np.float32)
+    nothing, mean = np.zeros_like(noise), np.sqrt(2 / np.pi)
+    assert l1(nothing, noise) == pytest.approx(mean, rel=0.02)
+    assert l2(nothing, noise) == pytest.approx(1, rel=0.02)
+    # A part of a bin has the variance of half the window's energy, 3/8 n_fft.
+    expected = mean * (1 + 3 * 2 * np.sqrt(3 / 16))
+    assert spectral(nothing, noise) == pytest.approx(expected, rel=0.08)  # edges: less
 
 
 def test_logs_are_cut_back_to_the_restored_step(tmp_path):
