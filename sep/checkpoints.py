@@ -34,8 +34,10 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 UNSAID = {
     "model": {
         "level_free": False,
-        "magnitude": {"dft": "fft"},
-        "complex": {"dft": "fft", "with_magnitude": False},
+        "magnitude": {"dft": "fft", "onset_n_fft": 0},
+        "log_magnitude": {"onset_n_fft": 0},
+        "complex": {"dft": "fft", "onset_n_fft": 0, "with_magnitude": False},
+        "mel": {"onset_n_fft": 0},
         "fnn": {"depth": 2},
     },
     "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},

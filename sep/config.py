@@ -12,6 +12,7 @@ _SPECTROGRAM = {
     "n_fft": 4096,
     "hop_length": 1024,
     "max_frequency": 12000.0,
+    "onset_n_fft": 0,
     "dft": "fft",
 }
 
@@ -30,7 +31,8 @@ def get_config() -> ConfigDict:
                 "level_free": True,  # networks that say masks see all frames equally loud
                 # Representations. Lengths are in samples. max_frequency is in Hz, 0: all
                 # bins. compression is an exponent on magnitudes. dft is "fft", or "matrix"
-                # where products outpace FFTs (TPU).
+                # where products outpace FFTs (TPU). onset_n_fft adds features of windows so
+                # short; 0: none.
                 "waveform": {"frame_length": 1024, "hop_length": 512},
                 "magnitude": {**_SPECTROGRAM, "compression": 0.3},
                 "log_magnitude": {**_SPECTROGRAM, "floor_db": -100.0},

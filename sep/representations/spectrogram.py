@@ -1,6 +1,8 @@
 """The short-time Fourier transform, which several representations are features of."""
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from sep import transforms
@@ -17,15 +19,55 @@ class Spectrogram(Masking):
       n_fft: window (Hann) and transform length in samples.
       hop_length: samples between frames.
       max_frequency: Hz; the network sees bins up to here. 0 means every bin.
+      onset_n_fft: samples; the network also sees spectra of windows so short, half a window
+        apart, in which notes begin at once (K is as many times larger as there are hops of
+        them in `hop_length`, and one). 0: it does not.
       dft: form of the transform, one of `sep.dft.DFTS`.
     """
 
     n_fft: int
     hop_length: int
     max_frequency: float
+    onset_n_fft: int
     dft: str
 
     outputs = 1
+
+    def analyse(self, mixture_BCT: Array) -> tuple[Array, Array]:
+        features_BNFK, context = super().analyse(mixture_BCT)
+        if not self.onset_n_fft:
+            return features_BNFK, context
+        short_BNFK = self.short_features(mixture_BCT, features_BNFK.shape[1])
+        return jnp.concatenate([features_BNFK, short_BNFK], 3), context
+
+    def short_features(self, mixture_BCT: Array, frames: int) -> Array:
+        """What is heard from the middle of each frame to that of the next one."""
+        hop_length, odd = divmod(self.onset_n_fft, 2)
+        if odd or not 0 < self.onset_n_fft <= self.n_fft or self.hop_length % hop_length:
+            raise ValueError(
+                f"onset_n_fft must be even, at most n_fft, and half of it a part of "
+                f"hop_length: {self.onset_n_fft}"
+            )
+        each = self.hop_length // hop_length
+        # In the middle of silence: the same bins; and a sine has the same magnitude.
+        rest = self.n_fft - self.onset_n_fft
+        window = np.pad(transforms.hann(self.onset_n_fft), (rest // 2, rest - rest // 2))
+        whole_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, self.hop_length)])
+        spectrum_BCMF = transforms.stft(
+            whole_BCT,
+            window=window * np.float32(self.n_fft / self.onset_n_fft),
+            hop_length=hop_length,
+            dft=self.dft,
+        )
+        before, first = (
+            transforms.leading_frames(self.n_fft, hop)
+            for hop in (hop_length, self.hop_length)
+        )
+        spectrum_BCMF = spectrum_BCMF[:, :, before - first * each :][:, :, : frames * each]
+        features_BCMFK = self.features(spectrum_BCMF[..., : self.num_bins])
+        bins, kinds = features_BCMFK.shape[3:]
+        apart = features_BCMFK.reshape(-1, frames, each, bins, kinds)
+        return jnp.moveaxis(apart, 2, 3).reshape(-1, frames, bins, each * kinds)
 
     def mask(self, estimates_BNFSK: Array) -> Array:
         return jax.nn.softplus(estimates_BNFSK[..., 0])
