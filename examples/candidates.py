@@ -57,8 +57,11 @@ CANDIDATES = {
     "wide": {"model.harmonic": {"width": 80}},
     "flat": {"model.harmonic": {"depth": 2}},
     "deep": {"model.harmonic": {"depth": 6}},
-    "onsets": {"model.log_magnitude": {"onset_n_fft": 2048}},
-    "early onsets": {"model.log_magnitude": {"onset_n_fft": 1024}},
+    "onsets": {"model.log_magnitude": {"onset_n_fft": 2048}, "model.harmonic": {"peaks": 1}},
+    "early onsets": {
+        "model.log_magnitude": {"onset_n_fft": 1024},
+        "model.harmonic": {"peaks": 1},
+    },
     "told the level": {"model.level_free": False},
     "magnitude": MAGNITUDE,
     "complex": {"model.representation": "complex", "model.complex": LONG},

@@ -39,6 +39,7 @@ UNSAID = {
         "complex": {"dft": "fft", "onset_n_fft": 0, "with_magnitude": False},
         "mel": {"onset_n_fft": 0},
         "fnn": {"depth": 2},
+        "harmonic": {"peaks": 3},
     },
     "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
 }

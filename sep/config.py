@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
                     "fine": 12,  # bands after which bands are twice as wide
                     "along_time": "attention",  # or "lstm", "mingru"
                 },
-                "harmonic": {"width": 48, "depth": 3},
+                "harmonic": {"width": 48, "depth": 3, "peaks": 3},
             },
             "data": {
                 "channels": 1,  # of mixtures, 1 or 2

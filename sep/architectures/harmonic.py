@@ -40,10 +40,12 @@ class Harmonic(nn.Module):
     Attributes:
       width: D.
       depth: how many blocks; each listens twice as far along time as the one before.
+      peaks: of how many kinds of features, the first ones, it counts what stands out.
     """
 
     width: int
     depth: int
+    peaks: int
 
     @nn.compact
     def __call__(
@@ -67,7 +69,7 @@ class Harmonic(nn.Module):
             heard_BNPD = kept(Block(2**index)(heard_BNPD))
         heard_BNPD = nn.PReLU()(nn.LayerNorm()(heard_BNPD))
 
-        standing_BWNF = jnp.concatenate(standing_out(planes_BKNF), 1)
+        standing_BWNF = jnp.concatenate(standing_out(planes_BKNF[:, : self.peaks]), 1)
         numbers = outputs * (1 + standing_BWNF.shape[1])
         told_BNPD = dense(PARTS * numbers, heard_BNPD, faint())
         told_BNRD = told_BNPD.reshape(batch, frames, parts, numbers)
