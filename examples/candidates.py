@@ -47,6 +47,7 @@ OPENUNMIX = {
     f"model.{name}": UNMIX[name]
     for name in ("representation", "architecture", "level_free", "magnitude", "openunmix")
 } | {"train.learning_rate": 1e-3}
+PEAKS_OF_LONG = {"model.harmonic": {"peaks": 1}}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 CANDIDATES = {
     "base": {},
@@ -57,11 +58,8 @@ CANDIDATES = {
     "wide": {"model.harmonic": {"width": 80}},
     "flat": {"model.harmonic": {"depth": 2}},
     "deep": {"model.harmonic": {"depth": 6}},
-    "onsets": {"model.log_magnitude": {"onset_n_fft": 2048}, "model.harmonic": {"peaks": 1}},
-    "early onsets": {
-        "model.log_magnitude": {"onset_n_fft": 1024},
-        "model.harmonic": {"peaks": 1},
-    },
+    "onsets": {"model.log_magnitude": {"onset_n_fft": 2048}, **PEAKS_OF_LONG},
+    "early onsets": {"model.log_magnitude": {"onset_n_fft": 1024}, **PEAKS_OF_LONG},
     "told the level": {"model.level_free": False},
     "magnitude": MAGNITUDE,
     "complex": {"model.representation": "complex", "model.complex": LONG},

@@ -8,6 +8,7 @@ from test_separator import noise, small_model
 
 from sep.representations import REPRESENTATIONS
 from sep.representations.mel import mel_weights
+from sep.transforms import leading_frames
 
 ONE = np.log(np.e - 1)  # what softplus makes a mask of 1 of
 RATE, N_FFT = 44100, 256
@@ -74,6 +75,42 @@ def test_levels_are_of_sines_and_have_a_floor():
         np.testing.assert_allclose(level_NF[60, 90], -60, atol=0.1)
     silence, _ = analyse(np.zeros((1, 1, 8000), np.float32))
     np.testing.assert_allclose(silence, -60, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["magnitude", "log_magnitude", "complex", "mel"])
+def test_short_windows_tell_when_a_note_begins(name):
+    sizes = {"n_fft": N_FFT, "hop_length": 64}
+    _, without, _ = made(name, **sizes)
+    _, analyse, _ = made(name, **sizes, onset_n_fft=32)
+    for length, place in ((3001, 1234), (3008, 3007), (65, 0), (1, 0)):
+        click_BCT = np.zeros((1, 1, length), np.float32)
+        click_BCT[..., place] = 1
+        (long_BNFK, context), (both_BNFK, same) = without(click_BCT), analyse(click_BCT)
+        kinds = long_BNFK.shape[3]
+        assert both_BNFK.shape == (*long_BNFK.shape[:3], 5 * kinds)
+        np.testing.assert_array_equal(both_BNFK[..., :kinds], long_BNFK)
+        np.testing.assert_array_equal(same, context)
+        short_BNF = np.abs(both_BNFK[..., 2 * kinds - 1 :: kinds]).sum(2)[0]
+        if name == "log_magnitude":  # dB: large where nothing is
+            short_BNF = -short_BNF
+        frame, part = np.unravel_index(short_BNF.argmax(), short_BNF.shape)
+        first = leading_frames(N_FFT, 64)
+        assert abs((frame - first) * 64 + part * 16 - place) <= 8
+
+
+def test_short_windows_hear_a_sine_as_loud():
+    sizes = {"n_fft": N_FFT, "hop_length": 64, "max_frequency": 0.0}
+    _, analyse, _ = made("log_magnitude", **sizes, onset_n_fft=64)
+    wave_T = np.sin(2 * np.pi * 40 / N_FFT * np.arange(8000), dtype=np.float32)
+    levels_FK = analyse(wave_T[None, None])[0][0, 60]
+    np.testing.assert_allclose(levels_FK[40], 0, atol=0.05)
+    assert levels_FK[43, 0] < -90 and levels_FK[43, 1] > -10  # short windows blur bins
+
+
+@pytest.mark.parametrize("onset_n_fft", [-2, 31, 48, 512])
+def test_short_windows_that_do_not_fit_are_refused(onset_n_fft):
+    with pytest.raises(ValueError, match=f"part of hop_length: {onset_n_fft}"):
+        made("mel", n_fft=N_FFT, hop_length=64, onset_n_fft=onset_n_fft)
 
 
 @pytest.mark.parametrize("name", ["magnitude", "complex", "mdct", "learned", "mel"])
