@@ -403,4 +403,4 @@ def test_configs_work_and_say_what_they_are(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     check(module.get_config().to_dict())
-    assert f"configs/{path.name}" in module.__doc__ or path.stem == "default"
+    assert f"configs/{path.name}" in module.__doc__
