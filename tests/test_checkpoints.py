@@ -68,13 +68,14 @@ def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):
     path, config = tmp_path / "m.safetensors", json.loads(json.dumps(model.config))
     for part in ("magnitude", "complex"):
         assert config["model"][part].pop("dft") == "fft"
+        assert config["model"][part].pop("onset_n_fft") == 0
     save_model(path, model._replace(config=config))
     assert load_model(str(path)).config == model.config
     # What a file does say stands, be it nonsense.
     for said in ([1], "x", {"magnitude": {"dft": "matrix"}}):
         assert completed(said) == said or said["magnitude"]
         again = completed({"model": said})["model"]
-        assert again == said or again["magnitude"] == {"dft": "matrix"}
+        assert again == said or again["magnitude"] == {"dft": "matrix", "onset_n_fft": 0}
 
 
 def test_settings_of_old_names_are_read_as_they_were_meant():
