@@ -130,7 +130,9 @@ def _with_unsaid(config, unsaid):
     if not (isinstance(config, dict) and isinstance(unsaid, dict)):
         return config  # no part with settings, or, in a stranger's file, no config
     missing = {
-        key: _with_unsaid(config.get(key, value), value) for key, value in unsaid.items()
+        key: _with_unsaid(config.get(key, value), value)
+        for key, value in unsaid.items()
+        if key in config or not isinstance(value, dict)  # no half of a part
     }
     return config | missing
 
