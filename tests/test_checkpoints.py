@@ -80,7 +80,9 @@ def test_what_an_older_file_does_not_say_is_what_it_meant(model, tmp_path):
 
 def test_settings_of_old_names_are_read_as_they_were_meant():
     old = {"fnn": {"hidden": 512, "context": 0}, "lstm": {"hidden": 256, "layers": 2}}
+    old["complex"] = {"compression": 0.3}
     model = completed({"model": old})["model"]
+    assert "harmonic" not in model  # what is not there is not begun
     assert model["fnn"] == {"width": 512, "depth": 2, "context": 0}
     assert model["lstm"] == {"width": 512, "depth": 2}
     assert not model["complex"]["with_magnitude"]
