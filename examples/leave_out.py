@@ -7,14 +7,15 @@ tracks that the instrument plays; LEFT_OUT/test has every third of those, as a t
 Their other instrument plays in LEFT_OUT/stems, too, but not these pieces.
 """
 
-import json
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from sep import audio, cli
+from sep.data.folders import listed
+from sep.data.rendering.manifests import MANIFEST, read_manifest
 from sep.errors import UserError
+from sep.files import replacing_folder
 
 _STEMS = flags.DEFINE_string("stems", None, "Stems, as for train.py.", required=True)
 _INSTRUMENT = flags.DEFINE_string("instrument", None, "Its name.", required=True)
@@ -27,39 +28,40 @@ def main(argv: list[str]) -> int:
     stems, out = Path(_STEMS.value).resolve(), Path(_OUT.value)
     if out.exists():
         raise UserError(f"{out} exists; name a new folder")
-    items = sorted((stems / "train").iterdir())
-    left = [item for item in items if _INSTRUMENT.value in instruments(item)]
+    items = listed(stems / "train")
+    left = [item for item in items if _INSTRUMENT.value in players(item).values()]
     if not left:
         raise UserError(f"{stems}/train: no track in which {_INSTRUMENT.value} plays")
-    (out / "stems" / "train").mkdir(parents=True)
-    for item in set(items) - set(left):
-        (out / "stems" / "train" / item.name).symlink_to(item)
-    (out / "stems" / "valid").symlink_to(stems / "valid")
     tested = left[:: _EVERY.value]
-    for track in tested:
-        copy_with_mixture(track, out / "test" / track.name)
+    with replacing_folder(out, ()) as part:
+        (part / "stems" / "train").mkdir(parents=True)
+        for item in set(items) - set(left):
+            (part / "stems" / "train" / item.name).symlink_to(item)
+        (part / "stems" / "valid").symlink_to(stems / "valid")
+        for track in tested:
+            copy_with_mixture(track, part / "test" / track.name)
     print(f"{len(left)} of {len(items)} left out, {len(tested)} in {out}/test")
     return 0
 
 
-def instruments(track: Path) -> set[str]:
-    """Who plays in a rendered track; nobody known in any other folder or file."""
-    try:
-        text = (track / "manifest.json").read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    return {source["instrument"] for source in json.loads(text)["sources"].values()}
+def players(track: Path) -> dict[str, str]:
+    """Who plays each source of a rendered track; nobody known in any other folder."""
+    if not (track / MANIFEST).exists():
+        return {}
+    sources = read_manifest(track / MANIFEST)["sources"]
+    return {source: facts.get("instrument") for source, facts in sources.items()}
 
 
 def copy_with_mixture(track: Path, place: Path) -> None:
     """A track of a test set: stems, and their sum."""
     place.mkdir(parents=True)
-    waves = {}
-    for stem in sorted(track.glob("*.flac")):
-        waves[stem.stem], sample_rate = audio.read(stem)
+    waves = []
+    for source in players(track):
+        stem = track / f"{source}.flac"
+        wave_CT, sample_rate = audio.read(stem)
+        waves.append(wave_CT)
         (place / stem.name).symlink_to(stem)
-    mixture_CT = np.sum(list(waves.values()), 0)
-    audio.write(place / "mixture.flac", mixture_CT, sample_rate)
+    audio.write(place / "mixture.flac", sum(waves), sample_rate)
 
 
 if __name__ == "__main__":

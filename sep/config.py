@@ -70,7 +70,11 @@ def get_config() -> ConfigDict:
                     "fine": 12,  # bands after which bands are twice as wide
                     "along_time": "attention",  # or "lstm", "mingru"
                 },
-                "harmonic": {"width": 48, "depth": 3, "peaks": 3},
+                "harmonic": {
+                    "width": 48,
+                    "depth": 3,
+                    "peaks": 3,  # of so many kinds of features
+                },
             },
             "data": {
                 "channels": 1,  # of mixtures, 1 or 2

@@ -20,7 +20,9 @@ def test_tracks_of_an_instrument_are_left_out_and_tested(tmp_path):
         track = tmp_path / "DATA" / "train" / f"{number}"
         track.mkdir(parents=True)
         played = {"piano": {"instrument": "x"}, "violin": {"instrument": violin}}
-        (track / "manifest.json").write_text(json.dumps({"sources": played}))
+        told = {"sources": played, "settings": ""}
+        (track / "manifest.json").write_text(json.dumps(told))
+        audio.write(track / "mixture.flac", np.zeros((1, 44100)), 44100)  # is no source
         for name in played:
             wave_CT = 0.1 * random.standard_normal((1, 44100))
             audio.write(track / f"{name}.flac", wave_CT, 44100)

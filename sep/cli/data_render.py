@@ -30,6 +30,7 @@ from tqdm import tqdm
 import sep
 from sep import audio, cli, processes
 from sep.data.folders import SPLITS
+from sep.data.rendering.manifests import MANIFEST, read_manifest
 from sep.errors import UserError
 from sep.files import replacing
 
@@ -66,7 +67,6 @@ _MIXTURE = flags.DEFINE_boolean("mixture", False, "Also write the sum: a test se
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed, other pieces.", lower_bound=0)
 _JOBS = flags.DEFINE_integer("jobs", os.cpu_count(), "Processes that render.")
 
-MANIFEST = "manifest.json"  # of a piece; written last, it says that the piece is whole
 COLUMNS = ("piece", "source", "seed", "score", "instrument", "licence", "seconds", "sha256")
 
 
@@ -205,19 +205,6 @@ def refuse_twins(settings: Settings, missing: list[Piece]) -> None:
             raise UserError(
                 f"{path.parent}: is the same composed piece; choose another --seed"
             )
-
-
-def read_manifest(path: Path) -> dict:
-    """A piece's manifest. Raises UserError if it is none."""
-    try:
-        manifest = json.loads(path.read_text())
-        whole = all(isinstance(facts, dict) for facts in manifest["sources"].values())
-        if whole and isinstance(manifest["settings"], str):
-            return manifest
-        reason = "another kind of file"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error)
-    raise UserError(f"{path}: is no manifest of a piece ({reason}); delete its folder")
 
 
 def render_all(settings: Settings, wanted: list[Piece]) -> int:

@@ -37,10 +37,10 @@ class Spectrogram(Masking):
         features_BNFK, context = super().analyse(mixture_BCT)
         if not self.onset_n_fft:
             return features_BNFK, context
-        short_BNFK = self.short_features(mixture_BCT, features_BNFK.shape[1])
+        short_BNFK = self._short_features(mixture_BCT, features_BNFK.shape[1])
         return jnp.concatenate([features_BNFK, short_BNFK], 3), context
 
-    def short_features(self, mixture_BCT: Array, frames: int) -> Array:
+    def _short_features(self, mixture_BCT: Array, frames: int) -> Array:
         """What is heard from the middle of each frame to that of the next one."""
         hop_length, odd = divmod(self.onset_n_fft, 2)
         if odd or not 0 < self.onset_n_fft <= self.n_fft or self.hop_length % hop_length:
@@ -53,17 +53,12 @@ class Spectrogram(Masking):
         rest = self.n_fft - self.onset_n_fft
         window = np.pad(transforms.hann(self.onset_n_fft), (rest // 2, rest - rest // 2))
         whole_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, self.hop_length)])
-        spectrum_BCMF = transforms.stft(
-            whole_BCT,
-            window=window * np.float32(self.n_fft / self.onset_n_fft),
-            hop_length=hop_length,
-            dft=self.dft,
-        )
-        before, first = (
-            transforms.leading_frames(self.n_fft, hop)
-            for hop in (hop_length, self.hop_length)
-        )
-        spectrum_BCMF = spectrum_BCMF[:, :, before - first * each :][:, :, : frames * each]
+        window *= np.float32(self.n_fft / self.onset_n_fft)
+        how = self._how | {"window": window, "hop_length": hop_length}
+        spectrum_BCMF = transforms.stft(whole_BCT, **how)
+        before = transforms.leading_frames(self.n_fft, hop_length)
+        before -= each * transforms.leading_frames(self.n_fft, self.hop_length)
+        spectrum_BCMF = spectrum_BCMF[:, :, before : before + frames * each]
         features_BCMFK = self.features(spectrum_BCMF[..., : self.num_bins])
         bins, kinds = features_BCMFK.shape[3:]
         apart = features_BCMFK.reshape(-1, frames, each, bins, kinds)
