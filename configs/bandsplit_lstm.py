@@ -4,7 +4,7 @@
       --workdir=runs/bandsplit --config.train.steps=97 --config.data.batch_size=8 \
       --config.data.solos=0.2
 
-Of BSRNN's kind (Luo & Yu 2023), and as dear: after these 97 steps (10 TFLOP, 7 minutes of
+Of BSRNN's kind (Luo & Yu 2023), and as costly: after these 97 steps (10 TFLOP, 7 minutes of
 one core) it has 4.2 dB SI-SDR on test set A and 3.8 on B-test, without the filter that
 follows networks. It needs hours, or an accelerator.
 """

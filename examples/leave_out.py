@@ -2,9 +2,10 @@
 
   python examples/leave_out.py --stems=DATA --instrument=goodsounds --out=LEFT_OUT
 
-DATA is what `python -m sep.data render` made. LEFT_OUT/stems links to all of it but the
-tracks that the instrument plays; LEFT_OUT/test has every third of those, as a test set.
-Their other instrument plays in LEFT_OUT/stems, too, but not these pieces.
+DATA is what `python -m sep.data render` made. LEFT_OUT/stems links to all of it but
+the tracks of train/ that the instrument plays (in valid/ it may play); LEFT_OUT/test has
+every third of those, as a test set. Their other instrument plays in LEFT_OUT/stems, too,
+but not these pieces.
 """
 
 from pathlib import Path
@@ -37,7 +38,8 @@ def main(argv: list[str]) -> int:
         (part / "stems" / "train").mkdir(parents=True)
         for item in set(items) - set(left):
             (part / "stems" / "train" / item.name).symlink_to(item)
-        (part / "stems" / "valid").symlink_to(stems / "valid")
+        for folder in set(stems.iterdir()) - {stems / "train"}:  # valid, and maybe rooms
+            (part / "stems" / folder.name).symlink_to(folder)
         for track in tested:
             copy_with_mixture(track, part / "test" / track.name)
     print(f"{len(left)} of {len(items)} left out, {len(tested)} in {out}/test")

@@ -24,7 +24,7 @@ _PIECES = flags.DEFINE_integer("pieces", 180, "Pieces to train on.", lower_bound
 _VALID = flags.DEFINE_integer("valid", 12, "Pieces to validate on.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 40, "Longest piece.")
 _SCORES = flags.DEFINE_string(
-    "scores", None, "Folder of scores; none: pieces are composed."
+    "scores", None, "Folder of scores, for seven in ten pieces; the others are composed."
 )
 _ROOMS = flags.DEFINE_integer("rooms", 60, "Rooms to simulate.", lower_bound=1)
 

@@ -1,7 +1,7 @@
 """Sep separates a recording into its instruments.
 
 A separator is ``synthesise(estimate(analyse(mixture)))``: a representation on both
-ends, an architecture in the middle. `docs/design.md` has the plan of the rooms.
+ends, an architecture in the middle. `docs/design.md` has the layout.
 
     separator = sep.load()  # the bundled model, or another
     stems = separator(wave, sample_rate)  # {"piano": ..., "violin": ...}

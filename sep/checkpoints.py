@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from sep.errors import UserError
 from sep.files import replacing
-from sep.separator import in_use
+from sep.separator import in_use, output_names
 
 FORMAT = "sep-release-2"
 FIRST_FORMAT = "sep-release-1"
@@ -94,6 +94,10 @@ def load_model(name: str) -> Model:
     config = completed(config)
     if written == FIRST_FORMAT:
         config = of_first_format(config)
+    try:
+        output_names(config["model"])
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: its config names no sources") from None
     return Model(config, unflatten_dict(params, sep="/"), metadata)
 
 

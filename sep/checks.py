@@ -39,6 +39,7 @@ def check(config: dict) -> None:
     Plan.from_config(config)
     wiener.from_config(config)
     separator = build(config["model"])
+    check_dropout(config["model"])
     crop = round(config["data"]["crop_seconds"] * config["model"]["sample_rate"])
     mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)
     try:
@@ -55,6 +56,13 @@ def check(config: dict) -> None:
             f"data.batch_size must be a multiple of train.accumulate ({parts}) times the "
             f"devices that share it ({devices}); {rest} are left over"
         )
+
+
+def check_dropout(model: dict) -> None:
+    """The part of `check` that a network traced without its random key does not try."""
+    name = model["architecture"]
+    if not 0 <= model[name].get("dropout", 0) < 1:
+        raise UserError(f"--config.model.{name}.dropout must be from 0 to less than 1")
 
 
 def check_train(train: dict) -> None:

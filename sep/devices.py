@@ -77,8 +77,9 @@ def within_memory() -> Iterator[None]:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise UserError(
-            "not enough memory for a training step; raise --config.train.accumulate, or "
-            "lower --config.data.batch_size or --config.data.crop_seconds"
+            "not enough memory to train; raise --config.train.accumulate, or lower "
+            "--config.data.batch_size, --config.data.crop_seconds or, if it was while "
+            "validating, --config.train.eval_seconds"
         ) from None
 
 

@@ -29,17 +29,26 @@ def part_of(path: Path) -> Path:
 def sweep(path: Path) -> None:
     """Removes what processes of this machine that are gone have left beside a file.
 
-    Also what bears this process's number, which an earlier one may have had.
+    Also what bears this process's number, which an earlier one may have had. A folder
+    that was being replaced, and is nowhere else, comes back.
     """
-    for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*.part"):
-        number = part.name.removesuffix(".part").rpartition("-")[2]
-        if number.isdecimal() and (int(number) == os.getpid() or not _alive(int(number))):
-            _discard(part)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*"):
+        number, _, kind = left.name.rpartition("-")[2].partition(".")
+        mine = number.isdecimal() and int(number) == os.getpid()
+        if kind not in ("part", "old") or not number.isdecimal():
+            continue
+        if not mine and _alive(int(number)):
+            continue
+        if kind == "old" and not os.path.lexists(path):
+            with contextlib.suppress(OSError):
+                os.replace(left, path)
+        else:
+            _discard(left)
 
 
 def _discard(part: Path) -> None:
-    """Removes a file or a folder, if it can."""
-    if os.path.isdir(part):  # the method raises where it may not look
+    """Removes a file, a link or a folder, if it can."""
+    if os.path.isdir(part) and not part.is_symlink():  # part.is_dir() raises at times
         shutil.rmtree(part, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
@@ -134,7 +143,7 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
             "folder, or see to its permissions and free space"
         ) from None
     else:
-        shutil.rmtree(old, ignore_errors=True)
+        _discard(old)
     finally:
         _discard(part)
 

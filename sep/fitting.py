@@ -94,7 +94,12 @@ def fit(
     best = BestModel(workdir / RELEASE, config, metadata)
     saved_at = time.monotonic()
     # Innermost is what ends a process of many at once: closing would wait for the others.
-    with closing(checkpoints), closing(progress), devices.connected():
+    with (
+        closing(checkpoints),
+        closing(progress),
+        devices.connected(),
+        devices.within_memory(),
+    ):
         for step, rows_BSCT in enumerate(batches, first_step + 1):
             overdue = time.monotonic() - saved_at > train["checkpoint_seconds"]
             stop, save = devices.agreed(
@@ -202,13 +207,8 @@ def first_state(
 
 
 def advance(train_step, state: State, stems_BSCT, rooms_RL) -> tuple[State, dict]:
-    """One step, waited for: the state, and metrics as numbers.
-
-    Raises:
-      UserError: there is not enough memory for it.
-    """
+    """One step, waited for: the state, and metrics as numbers."""
     began = time.monotonic()
-    with devices.within_memory():
-        state, metrics = train_step(state, stems_BSCT, rooms_RL)
-        numbers = {name: float(value) for name, value in metrics.items()}
+    state, metrics = train_step(state, stems_BSCT, rooms_RL)
+    numbers = {name: float(value) for name, value in metrics.items()}
     return state, numbers | {"seconds": round(time.monotonic() - began, 4)}

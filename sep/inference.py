@@ -78,7 +78,7 @@ class Separation:
             apply = jax.jit(separator.apply).lower(variables, mixture_BCT).compile()
         except UserError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise UserError(f"this model is of another version of Sep ({error})") from None
         except flax.errors.FlaxError:
             raise UserError("this model's parameters do not fit its config") from None

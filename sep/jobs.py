@@ -130,8 +130,10 @@ class Worker:
         request, (recording, folder) = self._request, task
         header, encoding, paths = self._plan(task)
         rate, channels = header.format
-        if request.skip_existing and manifest.finished(folder, recording, self._how):
-            return Outcome(task, SKIPPED, outputs=tuple(paths))
+        kept = request.skip_existing and manifest.finished(folder, recording, self._how)
+        if kept:
+            made = (folder / name for name in kept["outputs"])
+            return Outcome(task, SKIPPED, outputs=tuple(made))
         before = manifest.identity(recording)
         survey = audio.survey(recording, request.excerpt, lambda: tell(0))
         first, _ = request.excerpt.samples(rate)
@@ -182,7 +184,7 @@ class Worker:
             return []
         from sep.report.page import Line, Track, write_page
 
-        model = Path(self._request.model).stem
+        model = Path(self._request.model).name.removesuffix(".safetensors")
         lines = []
         for output, path in zip(self.outputs, paths, strict=True):
             # Stems sound together; what is made of several sounds by itself.

@@ -120,10 +120,10 @@ def share_rest(mixture_BCT: Array, sources_BSCT: Array) -> Array:
     tail = [(0, 0), (0, 0), (0, 0), (0, cells * CELL - length)]
     cells_BSCNK = xp.pad(sources_BSCT, tail).reshape(batch, sources, channels, cells, CELL)
     energy_BSCN = (cells_BSCNK**2).mean(-1)
-    total_BCN = energy_BSCN.sum(1)[:, None]
-    heard_BCN = total_BCN > _SILENCE  # a division by less has no finite gradient
+    total_B1CN = energy_BSCN.sum(1)[:, None]
+    heard_B1CN = total_B1CN > _SILENCE  # a division by less has no finite gradient
     weight_BSCN = xp.where(
-        heard_BCN, energy_BSCN / xp.where(heard_BCN, total_BCN, 1), 1 / sources
+        heard_B1CN, energy_BSCN / xp.where(heard_B1CN, total_B1CN, 1), 1 / sources
     )
     # Between the centres of cells weights are interpolated: each cell's samples mix its
     # own weight with its neighbours' by distance (a product is fast to differentiate).

@@ -3,7 +3,7 @@
 A recording flows through generators of blocks: to the model's rate, through the network
 in overlapping chunks, back to its own rate, and to stems that sum to it.
 
-Shapes: B batch, S source, C channel, T sample. L is a line: one channel of one chunk.
+Shapes: B batch, S source, C channel, T sample.
 """
 
 import itertools

@@ -28,7 +28,7 @@ class State(NamedTuple):
     """
 
     step: Array
-    key: Array  # data of the run's random key; folded by example and by step
+    key: Array  # data of the run's random key; folded by the example's number in the run
     skipped: Array  # steps in a row, up to this one, that had no finite gradient
     params: dict
     opt_state: optax.OptState

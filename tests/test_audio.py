@@ -470,3 +470,24 @@ def test_what_dead_processes_left_is_swept_away(tmp_path):
     with files.replacing(path) as part:
         part.write_text("new")
     assert files_in(tmp_path) == sorted([alive.name, path.name, "x[1]", "x[1]/whole"])
+
+
+def test_a_folder_whose_replacing_was_killed_comes_back(tmp_path):
+    path = tmp_path / "page"
+    old = files.part_of(path).with_suffix(".old")
+    old.mkdir()
+    (old / "index.html").write_text("old")
+    files.sweep(path)
+    assert files_in(tmp_path) == ["page", "page/index.html"]
+    old.mkdir()  # killed while it was removed
+    (old / "half").touch()
+    files.sweep(path)
+    assert files_in(tmp_path) == ["page", "page/index.html"]
+
+
+def test_a_link_to_a_folder_is_replaced_and_not_what_it_links_to(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "page").symlink_to(tmp_path / "theirs")
+    with files.replacing_folder(tmp_path / "page", ()) as folder:
+        (folder / "new").touch()
+    assert files_in(tmp_path) == ["page", "page/new", "theirs"]

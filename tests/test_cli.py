@@ -275,6 +275,11 @@ def strange_workdir(folder):
     (folder / "strange" / "metrics.jsonl").write_text('{"step": 1}\n')
 
 
+def lost_config(folder):
+    (folder / "lost").mkdir()
+    (folder / "lost" / "metrics.jsonl").write_text('{"step": 1}\n')
+
+
 SEPARATE, EVALUATE = "separate --out=none --model=run", "evaluate --out=none --model=run"
 TRAIN = "train --workdir=none --data=data"
 WRONG = {  # what to make, the command, what its one line of complaint says
@@ -300,6 +305,12 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
     "strange workdir": (strange_workdir, "train --workdir=strange --data=data",
                         ["strange/config.json: is no config", "another --workdir"]),
+    "lost config": (lost_config, "train --workdir=lost --data=data",
+                    ["lost/config.json: is no config of the run", "another --workdir"]),
+    "dropout in percent": (None, f"{TRAIN} --arch=lstm --config.model.lstm.dropout=40",
+                           ["model.lstm.dropout", "less than 1"]),
+    "taken name": (hollow, "evaluate --out=none --model=reference=run --data=hollow",
+                   ["reference: the name is taken", "NAME="]),
     "other config": (None, "train --workdir=run --data=data --arch=fnn",
                      ["run: was made with another config", "sample_rate was 8000",
                       "another --workdir"]),

@@ -29,7 +29,8 @@ def test_tracks_of_an_instrument_are_left_out_and_tested(tmp_path):
     solo = tmp_path / "DATA" / "train" / "violin"
     solo.mkdir()
     audio.write(solo / "solo.flac", wave_CT, 44100)
-    (tmp_path / "DATA" / "valid").mkdir()
+    for folder in ("valid", "rooms"):
+        (tmp_path / "DATA" / folder).mkdir()
 
     command = [
         sys.executable, ROOT / "examples" / "leave_out.py", f"--stems={tmp_path}/DATA",
@@ -40,6 +41,7 @@ def test_tracks_of_an_instrument_are_left_out_and_tested(tmp_path):
     assert done.stdout.startswith("4 of 6 left out, 2 in ")
     train = tmp_path / "OUT" / "stems" / "train"
     assert sorted(path.name for path in train.iterdir()) == ["0", "violin"]
+    assert {path.name for path in train.parent.iterdir()} == {"rooms", "train", "valid"}
     cache, how = str(tmp_path / "cache"), {"strict": True, "missing_is_silence": False}
     found = stems.load(train, ["piano", "violin"], 44100, cache, **how)
     assert [len(found.solos[name]) for name in ("piano", "violin")] == [1, 2]

@@ -167,6 +167,9 @@ def test_the_excerpt_is_whole_or_not_there(tmp_path):
         part_CT, rate = audio.read(study.excerpt / "song" / f"{name}.wav")
         np.testing.assert_allclose(part_CT, wave_CT[:, 3500:5500], atol=1e-6)
         assert rate == RATE
+    excerpt.write(study, track, 0.25)
+    with pytest.raises(UserError, match="excerpt: is of another track"):
+        excerpt.write(study, tmp_path / "test/other", 0.25)
 
 
 def probed(outcome, monkeypatch, study, architectures=("fnn", "lstm")):

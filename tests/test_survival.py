@@ -183,7 +183,7 @@ def test_too_little_memory_is_told_with_the_settings_to_lower(place):
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "Traceback" not in messages
-    assert "error: not enough memory for a training step; raise" in messages
+    assert "error: not enough memory to train; raise" in messages
 
 
 def test_a_workdir_in_use_is_left_alone(place):

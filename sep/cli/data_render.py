@@ -49,16 +49,20 @@ _SPLIT = flags.DEFINE_enum(
     "Take only the scores of one split: test has those by held-out composers (Schubert,"
     " Robert Schumann, Fauré, Brahms), train and valid share the others by name.",
 )
-_COMPOSED = flags.DEFINE_float("composed", 0.3, "Share of pieces composed all the same.")
+_COMPOSED = flags.DEFINE_float(
+    "composed", 0.3, "Share of pieces composed all the same.", 0, 1
+)
 _ROOMS = flags.DEFINE_string("rooms", None, "Folder of impulse responses; none: dry.")
 _PIECES = flags.DEFINE_integer("pieces", None, "How many; default: one a score, or 100.")
 _SECONDS = flags.DEFINE_float("seconds", 40, "Longest piece, in seconds.")
-_START = flags.DEFINE_float("start", None, "Second of the score; default: anywhere.")
+_START = flags.DEFINE_float("start", None, "Second of the score; default: anywhere.", 0)
 _VARIETY = flags.DEFINE_float(
     "variety",
     0.6,
     "Share of pieces transposed and arranged: the violin an octave up, in double stops or"
     " fast figures. 0: all as written.",
+    0,
+    1,
 )
 _LEVEL_DB = flags.DEFINE_float(
     "level_db", 3, "Each stem is louder or softer by up to this."

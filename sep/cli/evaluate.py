@@ -4,10 +4,10 @@
   python evaluate.py --data=A=tests/a,B=tests/b --out=SCORES --model=piano-violin,mine=RUN \
       --estimates=other=STEMS --references=mixture,hpss,ibm,irm,mwf
 
-TEST holds a folder a track: TEST/<track>/{mixture,piano,violin}.wav, or any other readable
-format. STEMS is what any tool has made of them: STEMS/<track>/{piano,violin}.wav, with
-several test sets STEMS/<set>/<track>/. Names before = are for the tables; without, the
-last part of the path serves.
+TEST has one folder for each track, TEST/<track>/{mixture,piano,violin}.wav, or any other
+readable format. STEMS is what any tool has made of them: STEMS/<track>/{piano,violin}.wav,
+or STEMS/<set>/<track>/ where sets have tracks of one name. Names before = are for the
+tables; without, the last part of the path serves.
 
 Written to SCORES:
   results.csv    a row for each track, source, system and metric
@@ -90,6 +90,8 @@ def main(argv: list[str]) -> int:
     names = [system.name for system in systems]
     if not names:
         raise UserError("nothing to score; name a --model, --estimates or --references")
+    for name in {evaluation.REFERENCE, test_sets.MIXTURE} & {*models, *estimates}:
+        raise UserError(f"{name}: the name is taken; put another NAME= before its path")
     if len(set(names)) < len(names):
         raise UserError(f"systems need different names: {', '.join(names)}")
     base = _BASE.value or next(iter((*models, *estimates, *names)))

@@ -59,18 +59,18 @@ _SHIFTS = flags.DEFINE_integer(
     "shifts", 1, "Separate so many times with shifted chunks, and average.", 1, 100
 )
 _REFINE = flags.DEFINE_bool(
-    "refine", True, "Refine stems by a filter over all channels; without, faster."
+    "refine", True, "Refine stems by a filter over all channels; --norefine is faster."
 )
 _PAGE = flags.DEFINE_bool(
     "page", False, "Write a page to listen to each recording's outputs."
 )
 _SKIP_EXISTING = flags.DEFINE_bool(
-    "skip_existing", False, "Leave recordings whose outputs are finished and unchanged."
+    "skip_existing", False, "Skip recordings whose outputs are complete and unchanged."
 )
 _JOBS = flags.DEFINE_integer(
     "jobs",
     0,
-    "Recordings at the same time; by default 1, or with ray one a GPU or node.",
+    "How many recordings at once; by default 1, or with ray one for each GPU or node.",
     0,
 )
 _ENGINE = flags.DEFINE_enum(

@@ -179,20 +179,20 @@ def chosen_settings() -> dict:
 def claim(workdir: Path, settings: dict) -> None:
     """Writes WORKDIR/config.json, or refuses a workdir of another config.
 
-    One in which no step was taken may get any other.
+    One in which no step was taken may get any other; where one was, there has to be one.
 
     Raises:
       UserError: the configs differ in more than `MAY_CHANGE`, or the file is no config.
     """
     path = workdir / "config.json"
-    if path.exists() and took_a_step(workdir):
+    if took_a_step(workdir):
         from sep.checkpoints import changes
 
         try:
             found = changes(json.loads(path.read_text()), settings)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
-                f"{path}: is no config of a run; use another --workdir"
+                f"{path}: is no config of the run that is there; use another --workdir"
             ) from None
         told = "; ".join(text for name, text in found.items() if name not in MAY_CHANGE)
         if told:

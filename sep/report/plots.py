@@ -30,8 +30,8 @@ def library():
     return pyplot
 
 
-def boxes(path: Path, rows: Sequence[Row], test: str, metric: str = "si_sdr") -> None:
-    """Writes a PNG: the tracks of a test set, system by system, source by source."""
+def boxes(path: Path, rows: Sequence[Row], test: str) -> None:
+    """Writes a PNG: SI-SDR of a test set's tracks, system by system, source by source."""
     pyplot = library()
     systems = list(dict.fromkeys(row.system for row in rows if row.test == test))
     sources = list(dict.fromkeys(row.source for row in rows if row.test == test))
@@ -40,7 +40,7 @@ def boxes(path: Path, rows: Sequence[Row], test: str, metric: str = "si_sdr") ->
     )
     width = 0.8 / len(sources)
     for number, source in enumerate(sources):
-        found = [by_track(rows, test, source, system, metric) for system in systems]
+        found = [by_track(rows, test, source, system, "si_sdr") for system in systems]
         values = [list(filter(np.isfinite, of_tracks.values())) for of_tracks in found]
         places = np.arange(len(systems)) + (number - (len(sources) - 1) / 2) * width
         colour = f"C{number}"
@@ -57,7 +57,7 @@ def boxes(path: Path, rows: Sequence[Row], test: str, metric: str = "si_sdr") ->
             box.set_alpha(0.6)
         axes.plot([], [], "s", color=colour, alpha=0.6, label=source)
     axes.set_xticks(range(len(systems)), systems, rotation=20)
-    axes.set_ylabel(f"{LABELS[metric]} (dB)")
+    axes.set_ylabel(f"{LABELS['si_sdr']} (dB)")
     axes.set_title(test)
     axes.grid(axis="y", alpha=0.3)
     axes.legend()

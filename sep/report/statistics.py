@@ -31,17 +31,14 @@ class Summary(NamedTuple):
 ALL = "all"  # sources: the mean of each track's sources
 
 
-def interval(
-    values_N: np.ndarray, statistic: Callable = np.mean, level: float = 0.95
-) -> tuple[float, float]:
-    """Bootstrap interval of a statistic of values, by percentiles; the same every time.
+def interval(values_N: np.ndarray, statistic: Callable = np.mean) -> tuple[float, float]:
+    """95 % bootstrap interval of a statistic, by percentiles; the same every time.
 
     It takes tracks for independent of each other. `statistic` takes an axis.
     """
     rng = np.random.default_rng(0)
     drawn = rng.integers(len(values_N), size=(_DRAWS, len(values_N)))
-    tail = 50 * (1 - level)
-    low, high = np.percentile(statistic(values_N[drawn], axis=1), [tail, 100 - tail])
+    low, high = np.percentile(statistic(values_N[drawn], axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -80,10 +77,9 @@ def summaries(rows: Sequence[Row]) -> list[Summary]:
 def _summary(test, source, system, metric, values) -> Summary:
     values_N = np.array(values)
     statistic = np.median if metric in MEDIANS else np.mean
-    low = high = float(statistic(values_N))
+    value = low = high = float(statistic(values_N))
     if np.isfinite(values_N).all():
         low, high = interval(values_N, statistic)
-    value = float(statistic(values_N))
     return Summary(test, source, system, metric, len(values_N), value, low, high)
 
 

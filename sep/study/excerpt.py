@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sep import audio, tracks
+from sep.errors import UserError
 from sep.files import replacing_folder
 from sep.study.plan import EXCERPT, Study
 
@@ -13,9 +14,11 @@ def write(study: Study, track: Path | None, seconds: float) -> None:
     It is the middle of the track, or of the first one of the first test.
 
     Raises:
-      UserError: the track cannot be read.
+      UserError: the track cannot be read, or what is there is of another one.
     """
     if study.excerpt.is_dir():
+        if track and not (study.excerpt / track.name).is_dir():
+            raise UserError(f"{study.excerpt}: is of another track; use another --out")
         return
     track = track or tracks.folders(next(iter(study.tests.values())))[0]
     sources = study.config["model"]["sources"]
