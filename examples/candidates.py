@@ -39,7 +39,7 @@ def config_of(name: str):
 
 
 FRAMES = config_of("piano_violin").model.log_magnitude
-LONG = {name: FRAMES[name] for name in ("n_fft", "hop_length")}
+LONG = {name: FRAMES[name] for name in ("n_fft", "hop_length", "onset_n_fft")}
 SHORT = {"n_fft": 4096, "hop_length": 1024}
 MAGNITUDE = {"model.representation": "magnitude", "model.magnitude": LONG}
 UNMIX = config_of("openunmix").model
@@ -47,7 +47,6 @@ OPENUNMIX = {
     f"model.{name}": UNMIX[name]
     for name in ("representation", "architecture", "level_free", "magnitude", "openunmix")
 } | {"train.learning_rate": 1e-3}
-PEAKS_OF_LONG = {"model.harmonic": {"peaks": 1}}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 CANDIDATES = {
     "base": {},
@@ -58,8 +57,9 @@ CANDIDATES = {
     "wide": {"model.harmonic": {"width": 80}},
     "flat": {"model.harmonic": {"depth": 2}},
     "deep": {"model.harmonic": {"depth": 6}},
-    "onsets": {"model.log_magnitude": {"onset_n_fft": 2048}, **PEAKS_OF_LONG},
-    "early onsets": {"model.log_magnitude": {"onset_n_fft": 1024}, **PEAKS_OF_LONG},
+    "no short windows": {"model.log_magnitude": {"onset_n_fft": 0}},
+    "shorter windows": {"model.log_magnitude": {"onset_n_fft": 1024}},
+    "one window of 93 ms": {"model.log_magnitude": {"onset_n_fft": 4096}},
     "told the level": {"model.level_free": False},
     "magnitude": MAGNITUDE,
     "complex": {"model.representation": "complex", "model.complex": LONG},
