@@ -37,8 +37,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("stems")
 
 
+_NUMBERS = itertools.count()
+
+
 def stem(folder, name, wave_CT):
-    entry = folder / f"{name}.npy"
+    # Threads that read ahead may have an earlier test's file mapped: never write to that.
+    entry = folder / f"{name}-{next(_NUMBERS)}.npy"
     np.save(entry, wave_CT.astype(np.float16))
     return Stem(entry, wave_CT.shape[1], activity(wave_CT))
 
