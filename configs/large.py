@@ -1,4 +1,4 @@
-"""Any pair, with every architecture at about 4 million parameters.
+"""Any pair, with every architecture but harmonic at about 4 million parameters.
 
   python train.py --config=configs/large.py --arch=lstm --representation=magnitude \
       --data=STEMS --workdir=runs/large --config.train.steps=368 \

@@ -4,9 +4,9 @@
       --config.train.steps=202 --config.data.batch_size=8 --config.data.solos=0.2
 
 Stöter et al. (2019) train one for each source with the error of magnitudes; here one has
-all sources, with the base's loss on waves. 7.5 M parameters, for which that is little:
-without the filter that follows networks 5.1 dB SI-SDR on test set A, 5.7 on B-test (10
-TFLOP, 4 minutes of one core).
+all sources, with the base's loss on waves. It has 7.5 M parameters; 10 TFLOP, 4 minutes of
+one core, are little for so many: without the filter that follows networks 5.1 dB SI-SDR on
+test set A, 5.7 on B-test. docs/model.md has what two hours make of it.
 """
 
 from sep import config

@@ -1,7 +1,7 @@
 """The original study's network on spectrograms: fnn on magnitudes, n_fft 2048, hop 512.
 
   python examples/study.py --rounds=original_magnitude --data=STEMS \
-      --tests=A=TEST_A,B=TEST_B --out=runs/study
+      --tests=A=TEST_A,B=REAL/test --out=runs/study
   python train.py --config=configs/original_magnitude.py --data=STEMS \
       --workdir=runs/original_magnitude --config.train.steps=412
 

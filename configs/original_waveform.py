@@ -1,7 +1,7 @@
 """The original study's network on waveforms: fnn, frames of 1024 samples, crossfaded.
 
   python examples/study.py --rounds=original_waveform --data=STEMS \
-      --tests=A=TEST_A,B=TEST_B --out=runs/study
+      --tests=A=TEST_A,B=REAL/test --out=runs/study
   python train.py --config=configs/original_waveform.py --data=STEMS \
       --workdir=runs/original_waveform --config.train.steps=429
 

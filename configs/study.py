@@ -1,6 +1,6 @@
 """What study.py compares: every pair, small, at 22.05 kHz and one channel.
 
-  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test \
       --out=runs/study --tflop=2.5
 
 make study calls it in several rounds. docs/study.md has what came of it, and the times.

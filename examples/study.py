@@ -1,6 +1,6 @@
 """The study of docs/study.md: every pair for a little work, the best for more.
 
-  python examples/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B --out=runs/study
+  python examples/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test --out=runs/study
 
 or make study STUDY_FLAGS="--data=... --tests=... --out=...". First all pairs; then the
 networks that this project began with, two of the pairs as they see frames without their

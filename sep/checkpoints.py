@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import re
 import shutil
 import sys
@@ -21,6 +22,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sep import devices
 from sep.errors import UserError
 from sep.files import replacing
 from sep.separator import in_use, output_names
@@ -81,7 +83,10 @@ def load_model(name: str) -> Model:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        params = unflatten_dict(
+            {name: array.astype(np.float32) for name, array in arrays.items()}, sep="/"
+        )
+    except (SafetensorError, OSError, AttributeError, ValueError, LookupError) as error:
         raise UserError(f"{path}: is not a release file of Sep ({error})") from None
     written = metadata.pop("format", None)
     if written not in (FORMAT, FIRST_FORMAT):
@@ -90,7 +95,6 @@ def load_model(name: str) -> Model:
         config = json.loads(metadata.pop("config"))
     except (KeyError, json.JSONDecodeError):
         raise UserError(f"{path}: is a release file without a readable config") from None
-    params = {name: array.astype(np.float32) for name, array in arrays.items()}
     config = completed(config)
     if written == FIRST_FORMAT:
         config = of_first_format(config)
@@ -98,7 +102,7 @@ def load_model(name: str) -> Model:
         output_names(config["model"])
     except (KeyError, TypeError):
         raise UserError(f"{path}: its config names no sources") from None
-    return Model(config, unflatten_dict(params, sep="/"), metadata)
+    return Model(config, params, metadata)
 
 
 def completed(config):
@@ -165,14 +169,14 @@ def locate_model(name: str) -> Path:
     if name in bundled_models():
         return PRETRAINED / f"{name}.safetensors"
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # the method raises where it may not look
         path = path / RELEASE
-        if not path.exists():
+        if not os.path.exists(path):
             raise UserError(
                 f"{name}: holds no {RELEASE}; train there until the first validation, "
                 "or name another workdir"
             )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(
             f"{name}: no such model; give a release file, a training workdir or one of "
             f"the bundled models: {', '.join(bundled_models()) or 'none'}"
@@ -317,6 +321,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            if jax.process_count() > 1 and isinstance(error, devices.LOST):
+                raise UserError(devices.LOST_ONE) from None  # Orbax waits for all
             place, text = self._manager.directory, str(error) or type(error).__name__
             of_system = re.search(r"([^:]+) \[os_error_code", text)  # after much of where
             reason = of_system[1] if of_system else text.strip().splitlines()[0][:200]

@@ -44,8 +44,10 @@ def check(config: dict) -> None:
     mixture_BCT = jax.ShapeDtypeStruct((1, 1, crop), jnp.float32)
     try:
         jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)
+        if separator.representation.hop_length < 1:  # which separation needs
+            raise ValueError("hop_length must be at least 1")
         make_optimiser(config["train"])
-    except (ValueError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"this config does not work: {reason}") from None
     if (dtype := config["train"]["compute_dtype"]) not in DTYPES:

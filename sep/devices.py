@@ -17,6 +17,11 @@ from sep.errors import UserError
 
 AUTO = "auto"  # in place of a coordinator: the cluster says who and where it is
 _HEARTBEAT = 10  # seconds of silence after which a process counts as lost
+LOST = (jax.errors.JaxRuntimeError, TimeoutError)  # what waiting for such a one raises
+LOST_ONE = (
+    "another process of this run has failed, or is out of reach: see what it said; the "
+    "same commands go on from the last checkpoint"
+)
 
 
 def connect(coordinator: str, process: int | None, processes: int | None) -> None:
@@ -56,10 +61,8 @@ def connected() -> Iterator[None]:
         return
     try:
         yield
-    except (UserError, jax.errors.JaxRuntimeError) as error:
-        lost = "another process of this run has failed, or is out of reach: see what it "
-        lost += "said; the same commands go on from the last checkpoint"
-        message = error if isinstance(error, UserError) else lost
+    except (UserError, *LOST) as error:
+        message = error if isinstance(error, UserError) else LOST_ONE
         print(f"error: {message}", file=sys.stderr, flush=True)
         os._exit(1)
 

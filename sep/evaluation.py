@@ -26,7 +26,8 @@ from sep.tracks import MIXTURE, Place, Track, file_of, read
 REFERENCE = "reference"  # in sounds that are kept: the true sources
 METRICS = ("si_sdr", "si_sdri", "usdr", "sdr", "isr", "sir", "sar", "leakage")
 WINDOW_SECONDS = 1.0  # of BSS Eval's windows and of pauses, which touch each other
-FORMAT = "sep-scores-1"  # another, if the numbers of a metric are no longer the same
+# Another, if a metric or a reference no longer gives the same numbers.
+FORMAT = "sep-scores-1"
 
 
 class System(NamedTuple):
@@ -198,16 +199,19 @@ def _file_name(name: str) -> str:
 def heard(
     tracks: Sequence[Place], systems: Sequence[str], rows: Sequence[Row], out: Path
 ) -> Iterator[tuple[str, list[tuple[str, str, Path, dict[str, float]]]]]:
-    """For the listening page: titles, and (source, system, sound file, scores) of lines."""
+    """For the listening page: titles, and (source, system, sound file, scores) of lines.
+
+    Of tracks that have scores; of the others a file may be missing, or not fit.
+    """
     known = {}
     for row in rows:
         known.setdefault(row[:4], {})[row.metric] = row.value
+    scored = {(row.test, row.track) for row in rows}
     for place in tracks:
-        try:
-            lines = [(MIXTURE, MIXTURE, file_of(place.mixture), {})]
-            lines += [(s, REFERENCE, file_of(p), {}) for s, p in place.references.items()]
-        except UserError:
+        if (place.test, place.name) not in scored:
             continue
+        lines = [(MIXTURE, MIXTURE, file_of(place.mixture), {})]
+        lines += [(s, REFERENCE, file_of(p), {}) for s, p in place.references.items()]
         for system in systems:
             for source in place.references:
                 path = sound_folder(out, place, system) / f"{source}.wav"

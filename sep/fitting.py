@@ -91,7 +91,8 @@ def fit(
     )
     board = Board(workdir / BOARD, first_step) if tensorboard and leads else None
     progress = Progress(workdir, first_step, train["steps"], mute=not leads, board=board)
-    best = BestModel(workdir / RELEASE, config, metadata)
+    best = BestModel(workdir / RELEASE, config, metadata) if leads else None
+    apply = jax.jit(separator.apply)
     saved_at = time.monotonic()
     # Innermost is what ends a process of many at once: closing would wait for the others.
     with (
@@ -119,10 +120,10 @@ def fit(
             if step % train["eval_every"] == 0 or step == train["steps"]:
                 scores = score(state.ema)
                 line |= {f"valid_{name}": value for name, value in scores.items()}
-                if leads:
+                if best:
                     best.offer(step, scores["si_sdr"], state.ema)
                 if board:
-                    board.sounds(step, heard(separator, state, crops_BSCT, names), rate)
+                    board.sounds(step, heard(apply, state, crops_BSCT, names), rate)
             # The log first: after a crash, lines too many are cut, but none are made up.
             progress.step(line, batch_seconds)
             if save or scores:
@@ -136,7 +137,7 @@ def fit(
                 )
         if int(state.step):  # before the first one there is nothing to lose
             checkpoints.save(int(state.step), state)
-    return best.path
+    return workdir / RELEASE
 
 
 def traced(batches: Iterator[np.ndarray], folder: Path) -> Iterator[np.ndarray]:
@@ -153,11 +154,11 @@ def traced(batches: Iterator[np.ndarray], folder: Path) -> Iterator[np.ndarray]:
             jax.profiler.stop_trace()
 
 
-def heard(separator, state: State, crops_BSCT: np.ndarray, names) -> dict[str, np.ndarray]:
+def heard(apply, state: State, crops_BSCT: np.ndarray, names) -> dict[str, np.ndarray]:
     """Mixture and estimates (C, T) of the first validation crop, by name."""
     mixture_BCT = mixing.to_reference_level(crops_BSCT[:1]).sum(1)
     params = jax.device_get(state.ema)  # only this process computes, on its own device
-    estimates_BSCT = jax.jit(separator.apply)({"params": params}, mixture_BCT)
+    estimates_BSCT = apply({"params": params}, mixture_BCT)
     waves = {"mixture": np.asarray(mixture_BCT[0])}
     return waves | dict(zip(names, np.asarray(estimates_BSCT[0]), strict=True))
 
@@ -188,7 +189,8 @@ def first_state(
     config, stems: Stems, names, rooms_RL, separator, optimiser, init_from: str
 ) -> State:
     """A state before its first step, from scratch or from the model `init_from`."""
-    key, size = jax.random.key(config["seed"]), config["data"]["batch_size"]
+    example_key, state_key = jax.random.split(jax.random.key(config["seed"]))
+    size = config["data"]["batch_size"]
     example_BSCT = pipeline.fixed_crops(
         stems,
         names,
@@ -198,8 +200,8 @@ def first_state(
         seed=config["seed"],
     )
     mix = jax.jit(lambda *arrays: mixing.mix(*arrays, config))
-    example_BCT, _ = mix(key, jnp.arange(size), example_BSCT, rooms_RL)
-    state = init_state(key, separator, example_BCT, optimiser)
+    example_BCT, _ = mix(example_key, jnp.arange(size), example_BSCT, rooms_RL)
+    state = init_state(state_key, separator, example_BCT, optimiser)
     if not init_from:
         return state
     params = warm_start(state.params, config, load_model(init_from))

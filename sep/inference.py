@@ -147,6 +147,8 @@ class Separation:
         self, blocks_CT: Iterable[np.ndarray], sample_rate: int, rms: float
     ) -> Iterator[np.ndarray]:
         """Stems (S, C, T) block by block: see `sep.streaming.separate`."""
+        if not sample_rate > 0:
+            raise UserError(f"a sample rate is more than 0 Hz, not {sample_rate}")
         return separate(
             *(self._apply, blocks_CT, self._plan),
             sample_rate=sample_rate,

@@ -13,7 +13,7 @@ from sep.errors import UserError
 from sep.files import replacing
 
 NAME = "separation.json"
-FORMAT = "sep-separation-1"  # another, if what separation computes is no longer the same
+FORMAT = "sep-separation-2"  # another, if what separation computes is no longer the same
 
 
 def identity(path: Path) -> dict:

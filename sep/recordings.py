@@ -33,11 +33,11 @@ def plan_tasks(inputs: list[str], out: Path) -> list[Task]:
       UserError: a folder holds no sound files, or is `out` itself.
     """
     found = list(dict.fromkeys(each for given in inputs for each in _found(given, out)))
-    shared = Counter(place.with_suffix("") for _, place in found)
+    shared = Counter(_plain(place) for _, place in found)
     taken: set[str] = set()  # in small letters, for some systems tell no others
     tasks = []
     for recording, place in found:
-        plain = place.with_suffix("")
+        plain = _plain(place)
         wanted = plain if shared[plain] == 1 else place
         folder, number = wanted, 2
         while str(folder).casefold() in taken:
@@ -45,6 +45,11 @@ def plan_tasks(inputs: list[str], out: Path) -> list[Task]:
         taken.add(str(folder).casefold())
         tasks.append(Task(recording, out / folder))
     return tasks
+
+
+def _plain(place: Path) -> Path:
+    """A place without its suffix, unless nothing but dots is before that."""
+    return place.with_suffix("") if place.stem.strip(".") else place
 
 
 def _found(given: str, out: Path) -> list[tuple[Path, Path]]:

@@ -17,6 +17,7 @@ import numpy as np
 from sep import audio
 from sep.errors import UserError
 from sep.separator import CELL, level_gain, share_rest
+from sep.streams import recut, windows
 
 SEGMENT = 64 * CELL  # samples that are made to sum to the recording together
 
@@ -26,8 +27,8 @@ class Plan(NamedTuple):
 
     sample_rate: int
     chunk: int
-    overlap: int
-    batch: int
+    overlap: int  # of a chunk and the next
+    batch: int  # chunks of one channel that the network sees at once
     shifts: int = 1  # grids of chunks, whose results are averaged
 
     @classmethod
@@ -62,7 +63,7 @@ class Plan(NamedTuple):
         # So that cells, and frames, fall on the same samples in every chunk.
         for grid in (CELL, math.lcm(CELL, *frame_hops)):
             hop -= hop % grid if hop > grid else 0
-        batch = -(-cut["batch_size"] // 2)
+        batch = -(-cut["batch_size"] // 2)  # for two are in hand: see `_in_batches`
         return cls(rate, chunk, chunk - hop, batch, shifts)
 
 
@@ -101,9 +102,11 @@ def separate(
 
 def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The blocks and a little silence: converted twice, they are still long enough."""
+    block_CT = None
     for block_CT in blocks_CT:
         yield block_CT
-    yield np.zeros((len(block_CT), CELL), np.float32)
+    if block_CT is not None:
+        yield np.zeros((len(block_CT), CELL), np.float32)
 
 
 def separate_shifted(
@@ -120,10 +123,9 @@ def separate_shifted(
     for number, blocks in enumerate(itertools.tee(blocks_CT, plan.shifts)):
         shift = number * hop // plan.shifts
         sources = separate_chunks(apply, _after_silence(blocks, shift), plan, refine)
-        grids.append(windows(_without(sources, shift), SEGMENT, SEGMENT))
+        grids.append(recut(_without(sources, shift), SEGMENT))
     return (
-        sum(source for source, _ in together) / np.float32(plan.shifts)
-        for together in zip(*grids, strict=True)
+        sum(together) / np.float32(plan.shifts) for together in zip(*grids, strict=True)
     )
 
 
@@ -169,27 +171,6 @@ def separate_chunks(
             return
         tail = chunk_SCT[..., hop:].copy()
         yield chunk_SCT[..., :hop]
-
-
-def windows(
-    blocks: Iterable[np.ndarray], size: int, hop: int
-) -> Iterator[tuple[np.ndarray, bool]]:
-    """Windows (..., size) of a stream, every `hop` samples; with each, if it is the last.
-
-    The last alone can be shorter.
-    """
-    waiting, length = [], 0
-    for block in blocks:
-        waiting.append(block)
-        length += block.shape[-1]
-        if length > size:
-            buffer = np.concatenate(waiting, -1)
-            while buffer.shape[-1] > size:
-                yield buffer[..., :size], False
-                buffer = buffer[..., hop:]
-            waiting, length = [buffer], buffer.shape[-1]
-    if length:
-        yield np.concatenate(waiting, -1), True
 
 
 def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
@@ -239,7 +220,7 @@ def consistent(
     a seam.
     """
     mixtures, sources = (
-        (block.astype(np.float64) for block, _ in windows(stream, SEGMENT, SEGMENT))
+        (block.astype(np.float64) for block in recut(stream, SEGMENT))
         for stream in (mixture_CT, sources_SCT)
     )
     pairs = (

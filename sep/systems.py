@@ -4,17 +4,17 @@ Shapes: S source, C channel, T sample.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from sep import audio, references
+from sep import audio, manifest, references
 from sep.checkpoints import load_model, locate_model
 from sep.errors import UserError
 from sep.evaluation import System
 from sep.inference import Separation
-from sep.manifest import sha256
 from sep.separator import output_names
 from sep.tracks import Place, Track, describe, file_of
 
@@ -36,7 +36,7 @@ def of_model(name: str, model: str, sources: Sequence[str]) -> System:
     separation = Separation(load_model(model))
     if missing := set(sources) - set(separation.names):
         raise UserError(f"{model}: knows no {', '.join(sorted(missing))}; see --sources")
-    identity = f"model {sha256(locate_model(model))}"
+    identity = f"{manifest.FORMAT} {manifest.sha256(locate_model(model))}"
 
     def estimate(track: Track) -> np.ndarray:
         stems = separation(track.mixture_CT.T, track.sample_rate)
@@ -48,7 +48,7 @@ def of_model(name: str, model: str, sources: Sequence[str]) -> System:
 def of_reference(name: str, sources: Sequence[str], settings) -> System:
     """One of `sep.references.REFERENCES`. Raises UserError as `references.build`."""
     reference = references.build(name, sources, settings)
-    learned = sha256(settings.nmf) if name == "nmf" else None
+    learned = manifest.sha256(settings.nmf) if name == "nmf" else None
     identity = json.dumps([name, settings.transform, learned])
 
     def estimate(track: Track) -> np.ndarray:
@@ -65,12 +65,12 @@ def of_folder(name: str, folder: Path, sources: Sequence[str]) -> System:
     Raises:
       UserError: there is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # the method raises where it may not look
         raise UserError(f"{folder}: no such folder; --estimates needs NAME=DIR")
 
     def files(place: Place) -> list[Path]:
         inside = folder / place.test / place.name
-        track = inside if inside.is_dir() else folder / place.name
+        track = inside if os.path.isdir(inside) else folder / place.name
         return [file_of(track / source) for source in sources]
 
     def identity(place: Place) -> str:

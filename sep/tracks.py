@@ -3,6 +3,7 @@
 Shapes: S source, C channel, T sample.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,12 +64,12 @@ def check(test: str, folder: Path, sources: Sequence[str]) -> None:
 
 def folders(folder: Path) -> list[Path]:
     """The folders of tracks. Raises UserError if there is no such folder."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # the method raises where it may not look
         raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name[0] != "." and audio.find(path)
+        if os.path.isdir(path) and path.name[0] != "." and audio.find(path)
     ]
 
 
@@ -108,7 +109,7 @@ def file_of(stem: Path, cure: str = "") -> Path:
     """
     found = [
         path
-        for path in (audio.find(stem.parent) if stem.parent.is_dir() else [])
+        for path in (audio.find(stem.parent) if os.path.isdir(stem.parent) else [])
         if path.parent == stem.parent and path.stem == stem.name
     ]
     if len(found) != 1:

@@ -46,9 +46,10 @@ def make_optimiser(train) -> optax.GradientTransformation:
 
 def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     """A new state; real mixtures, since they set how features are standardised."""
-    params = jax.jit(separator.init)(key, mixture_BCT)["params"]
+    init_key, run_key = jax.random.split(key)
+    params = jax.jit(separator.init)(init_key, mixture_BCT)["params"]
     zero, ema = jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params)
-    key_data = jnp.copy(jax.random.key_data(key))  # the state will be donated
+    key_data = jax.random.key_data(run_key)
     return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 

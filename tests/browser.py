@@ -78,8 +78,8 @@ class Browser:
         """Opens a page, at 1280 x 900 pixels; what was logged before is forgotten."""
         self.size(1280, 900)
         self.addresses()
-        self.driver.get(index.absolute().as_uri())
         self.log()
+        self.driver.get(index.absolute().as_uri())
 
     def run(self, body: str, *args):
         """What an asynchronous function of JavaScript returns.

@@ -7,12 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from browser import browser
+from hypothesis import settings
 
 from sep import audio
 from sep.report.page import Line, Track, write_page
 
 # Of tests in the background shells have SIGINT ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("sep", deadline=None)
+settings.load_profile("sep")
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "duet"
 

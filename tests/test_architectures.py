@@ -58,7 +58,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(1, 40))
 def test_a_linear_recurrence_is_its_loop_and_so_is_its_gradient(frames):
     decay_BNH = sigmoid(random(2, frames, 3))
@@ -191,7 +191,6 @@ def test_patches_come_apart_again():
     np.testing.assert_array_equal(unpatched(joined, 2, 3), heard_BNPD)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 20), st.integers(1, 30))
 def test_bands_cover_all_bins_and_are_finest_at_the_bottom(bins, finest, fine):
     groups = band_groups(bins, finest, fine)
@@ -271,7 +270,7 @@ def test_rematerialised_and_in_bfloat16_they_say_nearly_the_same(name):
 @pytest.mark.parametrize("setting", [("rnn", "kind"), ("bandsplit", "along_time")])
 def test_unknown_kinds_are_listed(setting):
     name, key = setting
-    with pytest.raises(UserError, match=rf"unknown {name}\.{key} 'x'; known: .*lstm|gru"):
+    with pytest.raises(UserError, match=rf"unknown {name}\.{key} 'x'; known: .*(lstm|gru)"):
         network(name, **{key: "x"}).init(jax.random.key(0), random(1, 2, 3, 1), **TWO)
 
 

@@ -163,7 +163,7 @@ def test_a_file_without_permission_is_named(tmp_path, monkeypatch):
         audio.survey(path)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.sampled_from([(44100, 48000), (96000, 44100), (8000, 44100), (44100, 22050)]),
     st.lists(st.integers(1, 5000), min_size=1, max_size=6),

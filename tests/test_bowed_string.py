@@ -275,7 +275,7 @@ notes = st.lists(
     loud=st.floats(0, 127),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_performance_any_length(rows, seconds, curve, loud, seed):
     performance = Performance(
         np.array(rows, NOTE),

@@ -159,12 +159,15 @@ def test_evaluation_scores_model_and_mixture(place):
         violin = save(folder / "test" / track / "violin.wav", 9000, channels, rate, seed=2)
         soundfile.write(folder / "test" / track / "mixture.wav", piano + violin, rate)
     save(folder / "test" / "bad" / "mixture.wav")
+    for stem, length in (("mixture", 900), ("piano", 900), ("violin", 800)):
+        save(folder / "test" / "uneven" / f"{stem}.wav", length)
     evaluate = ["evaluate", "--model=run", "--data=noises=test", "--out=scores"]
     done = place.call(*evaluate)
     assert done.returncode == 1
     assert (
-        "2 scores left out; the first: noises/bad, mixture: test/bad/piano" in done.stderr
+        "4 scores left out; the first: noises/bad, mixture: test/bad/piano" in done.stderr
     )
+    assert done.stderr.count("left out: noises/uneven, ") == 2
     rows = tables.read_csv(folder / "scores" / "results.csv")
     keys = {row[:5]: row.value for row in rows}
     assert len(keys) == len(rows) == 2 * 2 * 2 * len(METRICS)
@@ -293,6 +296,8 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "no model": (None, "separate --model=data x.wav", ["data: holds no model", "train"]),
     "unknown flag": (None, "separate --modle=run x.wav", ["modle", "--help"]),
     "unknown subtype": (None, "separate --subtype=MP3 x.wav", ["subtype", "PCM_16"]),
+    "a source twice": (hollow, f"{EVALUATE} --data=hollow --sources=piano,piano",
+                       ["--sources", "different names"]),
     "no tracks": (hollow, f"{EVALUATE} --data=hollow", ["hollow: no tracks", "mixture"]),
     "misfit": (misfit, f"{EVALUATE} --data=misfit", ["violin.wav", "800 sam", "900 sam"]),
     "no test data": (None, EVALUATE, ["--data", "--help"]),

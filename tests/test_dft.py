@@ -39,7 +39,7 @@ def filtered(dft, wave_T, mask_NF, window, hop_length):
     return istft(changed_NF, **how, length=wave_T.shape[-1]), spectrum_NF
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(50, 300), st.integers(1, 80), st.data())
 def test_both_forms_have_the_same_values_and_gradients(length, n_fft, data):
     hop = data.draw(st.integers(1, n_fft))

@@ -45,7 +45,7 @@ def check(notes, seconds, lowest, highest, together):
 
 
 @given(seed=st.integers(0, 2**32), seconds=st.floats(0, 90))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_playable_at_any_length(seed, seconds):
     melody, piano = compose(seed, seconds)
     check(melody, seconds, 55, 100, 2)

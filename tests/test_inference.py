@@ -106,6 +106,8 @@ def test_a_stream_flows(separation):
     assert len(taken) < 50
     assert list(separation.stream(iter([]), 16000)) == []
     assert list(separation.stream(iter([noise(0)]), 16000)) == []
+    for rate in (16000, 44100):
+        assert list(separation.blocks(iter([]), rate, 1.0)) == []
 
 
 def with_nan():
@@ -127,6 +129,12 @@ def with_nan():
 def test_what_is_no_wave_is_refused(separation, wave, reason):
     with pytest.raises(UserError, match=reason):
         separation(wave, 16000)
+
+
+@pytest.mark.parametrize("rate", [0, -44100, float("nan")])
+def test_what_is_no_sample_rate_is_refused(separation, rate):
+    with pytest.raises(UserError, match="a sample rate is more than 0 Hz"):
+        separation(noise(1000), rate)
 
 
 def test_streams_that_change_or_break_are_refused_where_they_do(separation):
@@ -186,9 +194,10 @@ def test_recordings_become_arrays(tmp_path, separation):
         np.testing.assert_allclose(stem_CT.T, stem_TC, atol=1e-7)
 
 
-def test_a_model_cannot_name_stems_outside_of_their_folder():
+@pytest.mark.parametrize("name", ["../x", "..", ".", "", "a\0b", "a\nb"])
+def test_a_model_cannot_name_stems_outside_of_their_folder(name):
     model = small_model()
-    config = model.config | {"model": model.config["model"] | {"sources": ["../x", "y"]}}
+    config = model.config | {"model": model.config["model"] | {"sources": [name, "y"]}}
     with pytest.raises(UserError, match="not a file name"):
         Separation(model._replace(config=config))
 

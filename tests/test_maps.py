@@ -34,7 +34,7 @@ def tone(midi, seconds=0.5, weights=(1, 0.5, 0.4, 0.3, 0.2, 0.1), rate=RATE, see
 # Pitch
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(24, 106), st.sampled_from([22050, 44100, 96000]), st.integers(0, 99))
 def test_the_pitch_of_a_tone_is_found_within_two_cents(midi, rate, seed):
     wave = tone(midi, 0.3, rate=rate, seed=seed)
@@ -67,7 +67,7 @@ def test_noise_and_silence_have_no_sure_pitch():
 
 
 @given(st.integers(0, 3000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_length_is_measured_without_harm(length):
     found = measure_pitch(np.ones(length), RATE, 60)
     assert np.isfinite(found).all()
@@ -120,7 +120,7 @@ def note(tmp_path, key, layer=0, cents=0.0, number=0):
     return Note(tmp_path / f"{key}-{layer}-{number}.wav", key, layer, cents, -26.0, 100)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(21, 108), st.integers(0, 3)), min_size=1))
 def test_every_key_and_velocity_has_one_zone_of_each_turn(tmp_path_factory, drawn):
     place = tmp_path_factory.getbasetemp()
@@ -227,7 +227,7 @@ def test_turns_are_counted_anew(tmp_path):
     assert [(r["seq_length"], r["seq_position"]) for r in kept] == [("2", "1"), ("2", "2")]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_no_gap_and_no_overlap_is_left_in_any_layer(tmp_path_factory, data):
     place = tmp_path_factory.getbasetemp()

@@ -83,7 +83,7 @@ def levelled(stems_BSCT):
     ("length", "channels", "rooms", "gain_db"),
     [(2, 1, NO_ROOMS, 0.0), (4097, 2, ROOMS, 200.0)],
 )
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(
     loudness=st.sampled_from([0.0, 1e-30, 1e-3, 1.0, 6e4]),
     seed=st.integers(0, 2**32 - 1),

@@ -15,7 +15,7 @@ from sep import audio
 from sep.errors import UserError
 from sep.report import pictures, sound
 from sep.report.page import Line, Track, write_page
-from sep.report.streams import recut
+from sep.streams import recut
 
 Image = pytest.importorskip("PIL.Image")  # an independent reader of PNG
 
@@ -67,7 +67,7 @@ class Reader(html.parser.HTMLParser):
         return [a for _, a in self.elements if name in a.get("class", "").split()]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 12)), st.integers(1, 7))
 def test_recut_keeps_every_sample(lengths, size):
     blocks = np.split(

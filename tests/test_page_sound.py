@@ -160,8 +160,9 @@ def test_systems_are_compared_at_the_same_place(page):
     page.press("x")
     assert page.gains() == [0, 0, 1, 0, 0]
     # The inputs of the playing graph follow, and nothing is scheduled anew.
-    page.run("await sleep(100);")
-    assert page.get("player.graph.inputs.map((i) => i.gain.value)") == [0, 0, 1, 0, 0]
+    gains = "player.graph.inputs.map((i) => i.gain.value)"
+    page.run(f"await until(() => {gains}.join() === '0,0,1,0,0');")
+    assert page.get(gains) == [0, 0, 1, 0, 0]
     scheduled, moved = page.run(
         "const [count, at] = [starts.length, player.position]; session.choose(1);"
         "return [starts.length - count, player.position - at];"
@@ -238,7 +239,8 @@ def test_nothing_is_saved_of_silence_or_when_given_up(page):
     page.click("#save")
     assert page.status() == "Nothing to save: all is silent."
     page.click(".mute", 1)
-    page.run("session.save(); session.save(); await sleep(500);")
+    told = "document.getElementById('status').textContent"
+    page.run(f"session.save(); session.save(); await until(() => {told}.includes('up'));")
     assert page.status() == "Remix given up."
     page.run("session.save(); session.save(); session.save();")  # the last one stands
     assert page.saved("duet remix.wav")[1] == 44100

@@ -97,7 +97,7 @@ def test_processes_share_a_batch(stems, processes):
         some(stems, config, processes=3)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     crop=st.integers(2, 40000),
     channels=st.sampled_from([1, 2]),

@@ -293,7 +293,7 @@ def test_what_is_no_named_source_is_one_more_for_oracles(duet_SCT):
     level=st.integers(-60, 60),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_any_recording(told, length, channels, level, seed):
     sources_SCT = noise(2, channels, length, seed=seed)
     mixture_CT = sources_SCT.sum(0)

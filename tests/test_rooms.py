@@ -64,7 +64,7 @@ def test_an_early_direct_sound_counts_though_an_echo_is_louder():
     assert prepared[0] == 1 and prepared[300] == -2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 9999))
 def test_any_length_starts_with_gain_one(size, length, seed):
     wave = np.random.default_rng(seed).standard_normal(size)
@@ -124,7 +124,7 @@ def test_reverberation_times(rt60):
     assert abs(rooms.reverberation_time(wave, RATE) - rt60) < 0.1 * rt60
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6))
 def test_players_and_microphones_stay_inside(seed):
     rng = np.random.default_rng(seed)

@@ -118,6 +118,12 @@ def test_a_folder_gives_its_tree_and_a_pattern_too(tmp_path, monkeypatch):
         plan_tasks(["in/*.txt"], out)
 
 
+@pytest.mark.parametrize("name", ["...wav", "..wav", ".....flac"])
+def test_names_of_dots_do_not_lead_elsewhere(tmp_path, name):
+    (tmp_path / name).touch()
+    assert places([str(tmp_path / name)], tmp_path / "out") == {str(tmp_path / name): name}
+
+
 def test_links_that_go_round_are_not_followed(tmp_path):
     save(tmp_path / "in" / "a.wav", 10)
     (tmp_path / "in" / "round").symlink_to(tmp_path / "in", target_is_directory=True)
@@ -176,14 +182,19 @@ def place(tmp_path_factory):
 
 
 def test_help_and_wrong_flags_need_no_jax():
-    for flag in ("--help", "--stemz=x", "--gains=x", "--start=x", "--format=wma"):
+    for flag, shown, status in [
+        ("--help", "--skip_existing", 0),
+        *((wrong, "error: ", 1) for wrong in ("--stemz=x", "--gains=x", "--start=x")),
+        ("--format=wma", "error: ", 1),
+    ]:
         code = (
             "import sys\nsys.modules['jax'] = None\nfrom sep.cli import separate\n"
             f"sys.argv = ['separate.py', {flag!r}, 'x.wav']\nseparate.run()"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "Traceback" not in done.stderr
-        assert "--skip_existing" in done.stdout or done.stderr.startswith("error: ")
+        assert shown in (done.stderr if status else done.stdout)
+        assert done.returncode == status
 
 
 def test_scripts_read_json(place):

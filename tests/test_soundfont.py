@@ -156,7 +156,7 @@ def test_the_pedal_holds_notes(sine):
 
 
 @given(st.floats(0, 1.5), st.floats(0, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_it_is_as_long_as_asked_and_repeats_itself(sine, seconds, onset):
     wave_TC = played(sine, [(onset, 0.3, A4)], seconds=seconds)
     assert wave_TC.shape == (round(seconds * RATE), 2)

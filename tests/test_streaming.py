@@ -59,7 +59,7 @@ def situations(draw):
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(situations())
 def test_stems_have_the_length_and_sum_of_the_recording(situation):
     apply, wave_CT, plan = Gains(0.7, 0.2, 0.1), situation["wave_CT"], situation["plan"]
@@ -69,7 +69,7 @@ def test_stems_have_the_length_and_sum_of_the_recording(situation):
     assert set(apply.shapes) == {(plan.batch, 1, plan.chunk)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(situations())
 def test_a_source_that_has_all_is_the_recording_and_the_other_stays_silent(situation):
     stems_SCT = run(all_to_first, **situation)
@@ -219,7 +219,7 @@ def test_shifted_grids_are_averaged(length):
     np.testing.assert_allclose(np.concatenate(found, -1)[0, 0], expected_T, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(situations(), st.integers(1, 4), st.sampled_from([8, 16, 24, 32]), st.floats(0, 0.9))
 def test_identity_is_exact_at_any_chunk_size(situation, shifts, bits, overlap):
     """Chunks that meet show no seam: without `consistent`, which would hide them."""

@@ -20,7 +20,7 @@ def noise(*shape, seed=0):
     return (0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(-2000, 2000), st.integers(4001, 9000), st.integers(1, 2))
 def test_stems_that_are_late_are_found_out_to_the_sample(late, length, channels):
     references_SCT = noise(2, channels, length)

@@ -55,7 +55,7 @@ def test_real_recordings_come_back_to_130_db_and_to_the_bit(duet, n_fft, hop, df
         np.testing.assert_array_equal(np.round(again_CT * 2**15), wave_CT * 2**15)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 200), st.integers(1, 40), st.sampled_from(sorted(DFTS)), st.data())
 def test_any_length_window_and_hop_come_back(length, n_fft, dft, data):
     hop = data.draw(st.integers(1, n_fft))
@@ -65,7 +65,7 @@ def test_any_length_window_and_hop_come_back(length, n_fft, dft, data):
     np.testing.assert_allclose(again_BT, wave_BT, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 100), st.integers(1, 20), st.integers(1, 25))
 def test_overlap_add_is_the_transpose_of_frame(length, frame_length, hop):
     wave_T = noise(length)
@@ -156,7 +156,7 @@ def direct_mdct(wave_T, window):
     return np.sqrt(2 / bins) * (window * frames_NK) @ np.cos(phase_KF)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.integers(1, 300), st.integers(1, 16), st.booleans())
 def test_mdct_is_its_definition_and_comes_back(length, quarter, kaiser):
     window = sine(4 * quarter)

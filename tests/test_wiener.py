@@ -71,7 +71,7 @@ def test_sources_from_two_directions_leak_less():
 
 
 @given(sources=st.integers(1, 3), channels=st.integers(1, 4), length=st.integers(1, 3000))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_sources_sum_to_what_they_did(sources, channels, length):
     sources_SCT = noise(sources, channels, length)
     found = np.asarray(refine(sources_SCT, n_fft=256, exponent=1.25))

@@ -9,8 +9,8 @@ Forget: Continual Prediction with LSTM":
 
 Only h U has to wait for the frame before. Everything else leaves the loop: x W + b is
 one product over all frames, and so is the gradient of every weight, since the backward
-pass scans nothing but the gradient of the state. Frames come first here, so they are
-never merged with the batch: on many devices each would have to gather all examples.
+pass scans nothing but the gradient of the state. Frames come first here, so that what
+the loop reads in one step lies together.
 
 Shapes: B batch, N frame, F features, H hidden, D direction (0 forward in time, 1
 backward), G = 4H the gates in the order i, f, o, g, K = 2H both directions' states.

@@ -22,7 +22,7 @@ from sep.config import get_config
 from sep.errors import UserError
 
 _SOURCES = flags.DEFINE_list(
-    "sources", None, "Names of the sources; otherwise found by how folders are called."
+    "sources", None, "Names of the sources; by default taken from the names of folders."
 )
 _STRICT = flags.DEFINE_bool("strict", False, "Any warning makes the status 1.")
 _MISSING = flags.DEFINE_bool(

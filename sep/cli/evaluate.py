@@ -52,7 +52,9 @@ _ORACLE_N_FFT = flags.DEFINE_integer(
     4096,
     "Samples (at 44.1 kHz) of a frame of ibm, irm, mwf, psm, cirm; four times a hop.",
 )
-flags.register_validator("oracle_n_fft", lambda n: n > 0 and n % 4 == 0, "in fours")
+flags.register_validator(
+    "oracle_n_fft", lambda n: n > 0 and n % 4 == 0, "must be a positive multiple of 4"
+)
 _SOURCES = flags.DEFINE_list(
     "sources", [], "Sources to score; default: the first model's, or a track's."
 )
@@ -119,11 +121,11 @@ def main(argv: list[str]) -> int:
             part.write_text(content, encoding="utf-8", errors="replace")
     print(text)
     print(f"every track: {out / 'results.csv'}")
+    for error in errors:
+        print(f"left out: {error}", file=sys.stderr)
     draw(out, tests, rows)
     if path := write_page(out, kept, names, rows):
         print(f"to listen: {path}")
-    for error in errors:
-        print(f"left out: {error}", file=sys.stderr)
     if errors:
         raise UserError(f"{len(errors)} scores left out; the first: {errors[0]}")
     return 0
@@ -134,8 +136,10 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
     from sep import systems, tracks
     from sep.separator import RESIDUAL
 
-    if _SOURCES.value:
-        return tuple(_SOURCES.value)
+    if asked := _SOURCES.value:
+        if len(set(asked)) < len(asked):
+            raise UserError("--sources wants different names, as in piano,violin")
+        return tuple(asked)
     for model in models.values():
         return tuple(s for s in systems.outputs_of_model(model) if s != RESIDUAL)
     if found := tracks.sources_of(Path(next(iter(tests.values())))):

@@ -1,13 +1,13 @@
 r"""Compares representations and architectures, each pair trained on an equal budget.
 
-  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test \
       --out=STUDY --tflop=8
-  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=TEST_B \
+  python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test \
       --out=STUDY_2 --tflop=30 --from=STUDY --best=12      STUDY, or its results.csv
 
 STEMS is a folder as for train.py, tests are folders as for evaluate.py, each with a name.
 The budget of a cell (a pair, a seed) is work, --tflop, counted in its training step, or
---steps: so a busy machine bends nothing. Each architecture's learning rate is the best of
+--steps: so a busy machine changes nothing. Each architecture's learning rate is the best of
 three (--rates), tried for a tenth of the budget on one representation.
 
 STUDY gets results.csv, results.md, plots (heat_map.png, bleeding.png, curves.png,
@@ -19,6 +19,7 @@ cores each.
   python study.py ... --architectures=lstm,tcn --representations=mel,complex --seeds=2
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -132,7 +133,7 @@ def chosen_tests() -> dict[str, Path]:
     """Name and folder of every test set."""
     tests = {}
     for name, folder in cli.named(_TESTS.value, "--tests").items():
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"--tests: {folder}: no such folder")
         if name == "excerpt":
             raise UserError("--tests: excerpt is the name of another set; choose another")

@@ -14,7 +14,7 @@ from itertools import chain
 
 import numpy as np
 
-from sep.report.streams import recut
+from sep.streams import recut
 
 LOWEST = 440 * 2 ** (-45 / 12)  # Hz, the note C1
 OCTAVES, ROWS_PER_OCTAVE = 9, 24

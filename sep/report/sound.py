@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sep import audio
-from sep.report.streams import recut
+from sep.streams import recut
 
 SEGMENT_SECONDS = 5
 NOMINAL_RATE = 44100  # Hz; every browser can decode at this one

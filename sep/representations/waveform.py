@@ -32,7 +32,7 @@ class Waveform(nn.Module):
         return np.sqrt(transforms.hann(self.frame_length))
 
     def analyse(self, mixture_BCT: Array) -> tuple[Array, tuple[int, ...]]:
-        """Frames (B*C, N, F, 1); the context is the mixture's shape."""
+        """Frames (B*C, N, F, 1); the context is B and C."""
         batch, channels, length = mixture_BCT.shape
         frames_NF = transforms.frame(
             mixture_BCT.reshape(batch * channels, length),

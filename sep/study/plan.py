@@ -93,7 +93,7 @@ class Job(NamedTuple):
         from sep.checkpoints import changes  # slow to import
 
         found = changes(json.loads(path.read_text()), self.config)
-        if told := "; ".join(found[name] for name in found.keys() - MAY_CHANGE):
+        if told := "; ".join(found[name] for name in found if name not in MAY_CHANGE):
             raise UserError(
                 f"{self.folder}: holds a run with another config ({told}); "
                 "remove it, or use another --out"

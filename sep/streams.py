@@ -18,3 +18,24 @@ def recut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
             count += block.shape[-1]
     if waiting:
         yield np.concatenate(waiting, axis=-1)
+
+
+def windows(
+    blocks: Iterable[np.ndarray], size: int, hop: int
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Windows (..., size) of a stream, every `hop` samples; with each, if it is the last.
+
+    The last alone can be shorter.
+    """
+    waiting, length = [], 0
+    for block in blocks:
+        waiting.append(block)
+        length += block.shape[-1]
+        if length > size:
+            buffer = np.concatenate(waiting, -1)
+            while buffer.shape[-1] > size:
+                yield buffer[..., :size], False
+                buffer = buffer[..., hop:]
+            waiting, length = [buffer], buffer.shape[-1]
+    if length:
+        yield np.concatenate(waiting, -1), True
