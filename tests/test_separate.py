@@ -182,19 +182,18 @@ def place(tmp_path_factory):
 
 
 def test_help_and_wrong_flags_need_no_jax():
-    for flag, shown, status in [
-        ("--help", "--skip_existing", 0),
-        *((wrong, "error: ", 1) for wrong in ("--stemz=x", "--gains=x", "--start=x")),
-        ("--format=wma", "error: ", 1),
-    ]:
+    for flag in ("--help", "--stemz=x", "--gains=x", "--start=x", "--format=wma"):
         code = (
             "import sys\nsys.modules['jax'] = None\nfrom sep.cli import separate\n"
             f"sys.argv = ['separate.py', {flag!r}, 'x.wav']\nseparate.run()"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "Traceback" not in done.stderr
-        assert shown in (done.stderr if status else done.stdout)
-        assert done.returncode == status
+        assert done.returncode == 1  # of help, too: absl's way
+        if flag == "--help":
+            assert "--skip_existing" in done.stdout
+        else:
+            assert done.stderr.startswith("error: ")
 
 
 def test_scripts_read_json(place):
