@@ -156,7 +156,7 @@ def output_names(model) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise UserError(f"model.sources must be different names: {', '.join(names)}")
     for name in names:  # a stranger's model must not write elsewhere either
-        if PurePath(name).name != name or name == ".." or not name.isprintable():
+        if PurePath(name).name != name or name in ("", "..") or not name.isprintable():
             raise UserError(f"model.sources: {name!r} is not a file name")
     return names
 
