@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_survival import interrupt, log_of, noise_stems, start
+from test_survival import (  # noqa: F401
+    interrupt,
+    log_of,
+    no_process_is_left,
+    noise_stems,
+    start,
+)
 
 TESTS = Path(__file__).parent
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 ROOT = Path(__file__).parent.parent
 STEPS = 1500
+STARTED: list[subprocess.Popen] = []
 FLAGS = [
     "--arch=fnn",
     "--representation=waveform",
@@ -71,12 +72,22 @@ def start(folder: Path, workdir: str, *wrapper, flags=(), **more) -> subprocess.
         "JAX_PLATFORMS": "cpu",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *wrapper, ROOT / "train.py", "--data=data", *FLAGS]
         + [f"--workdir={workdir}", *flags],
         cwd=folder, env=os.environ | variables | more, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    """What a test that fails leaves running, stopped ones included, would slow others."""
+    yield
+    while STARTED:
+        STARTED.pop().kill()  # no harm to those that have ended
 
 
 def log_of(workdir: Path) -> list[dict]:
