@@ -3,7 +3,7 @@
   .venv-bench/bin/python benchmarks/data.py --data=DATA          (after `make bench-env`)
   .venv-bench/bin/python benchmarks/data.py --minutes=30         is its memory flat?
 
-Without --data it makes stems of noise in a temporary folder: as many hours as --hours,
+Without --data it makes stems of noise in a temporary folder: --hours of each source,
 half of them as tracks. Both work with the base config (but for --workers), on the same
 processors, one after the other in every round: the loader is timed once what it had made
 ahead is used up. The last line is JSON: `ratio` is the audio a second that the

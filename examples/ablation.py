@@ -17,15 +17,19 @@ import queue
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from sep import cli
 from sep.evaluation import Row
+from sep.processes import shares_of_cores
 from sep.report import tables
 from sep.report.statistics import ALL, by_track, differences
+from sep.study.plan import names_among
 
 _RENDERED = flags.DEFINE_string("rendered", None, "Rendered pieces.", required=True)
 _REAL = flags.DEFINE_string("real", None, "Real solos: train/, valid/.", required=True)
@@ -83,15 +87,13 @@ BASE = "sampled"  # what the others are compared with
 
 def main(argv: list[str]) -> None:
     """Lays out the data, trains, scores, compares."""
-    if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]}: takes flags only")
+    cli.expect_no_arguments(argv)
     out = Path(_OUT.value)
-    tests = dict(test.split("=", 1) for test in _TESTS.value)
-    names = _VARIANTS.value or list(VARIANTS)
+    tests = cli.named(_TESTS.value, "--tests")
+    names = names_among("variant", _VARIANTS.value or [], VARIANTS)
     slots = queue.Queue()
-    cores = sorted(os.sched_getaffinity(0))
-    for processors in np.array_split(cores, min(_JOBS.value, len(cores))):
-        slots.put({int(p) for p in processors})
+    for processors in shares_of_cores(_JOBS.value):
+        slots.put(processors)
 
     def one(name: str) -> None:
         processors = slots.get()
@@ -113,7 +115,7 @@ def main(argv: list[str]) -> None:
 def train_and_score(
     out: Path, name: str, variant: Variant, tests: dict, processors
 ) -> None:
-    """One variant from its data to its scores; what is there already is not repeated."""
+    """One variant from its data to its scores; its commands go on where they stopped."""
     run = out / name
     lay_out(run / "data", variant)
     flags_of = list(SMALL) + [f"--config.train.steps={_STEPS.value}"]
@@ -133,27 +135,26 @@ def train_and_score(
     )
     for test, folder in tests.items():
         place = run / test
-        if not (place / "results.csv").exists():
-            call(
-                run / "evaluate.log",
-                processors,
-                "evaluate.py",
-                f"--model={name}={run / 'run'}",
-                f"--data={test}={folder}",
-                f"--out={place}",
-                f"--references={IDEAL}",
-                "--page_tracks=0",
-            )
+        call(
+            run / "evaluate.log",
+            processors,
+            "evaluate.py",
+            f"--model={name}={run / 'run'}",
+            f"--data={test}={folder}",
+            f"--out={place}",
+            f"--references={IDEAL}",
+            "--page_tracks=0",
+        )
 
 
-def call(log: Path, processors: set[int], script: str, *arguments: str) -> None:
+def call(log: Path, processors: set[int] | None, script: str, *arguments: str) -> None:
     """Runs one of Sep's scripts on some of the processors."""
     with log.open("a") as file:
         status = subprocess.run(
             [sys.executable, str(ROOT / script), *arguments],
             stdout=file,
             stderr=file,
-            preexec_fn=lambda: os.sched_setaffinity(0, processors),
+            preexec_fn=processors and partial(os.sched_setaffinity, 0, processors),
         ).returncode
     if status:
         raise RuntimeError(f"{script} failed; see {log}")
@@ -241,4 +242,4 @@ def draw_curves(out: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

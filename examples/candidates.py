@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from sep import cli, config
+from sep.errors import UserError
 from sep.files import locked
 from sep.report.statistics import ALL, summaries
 from sep.report.tables import read_csv
@@ -27,7 +28,9 @@ _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=Tr
 _TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/candidates", "Folder for the runs.")
 _TFLOP = flags.DEFINE_float("tflop", 120.0, "Training work of each; about an hour a core.")
-_JOBS = flags.DEFINE_integer("jobs", 2, "Runs at once, each on its share of the cores.")
+_JOBS = flags.DEFINE_integer(
+    "jobs", 2, "Runs at once, each on its share of the cores.", lower_bound=1
+)
 _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -111,6 +114,9 @@ def main(argv: list[str]) -> int:
     tests = {
         name: Path(place) for name, place in cli.named(_TESTS.value, "--tests").items()
     }
+    cli.expect_no_arguments(argv)
+    if EXCERPT in tests:
+        raise UserError(f"--tests: {EXCERPT} is the name of another set; choose another")
     budget = Budget(None, _TFLOP.value)
     study = Study(
         Path(_OUT.value), settings_of({}), budget, Path(_DATA.value), tests, (), 0.0

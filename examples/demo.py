@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from sep import audio
+from sep import audio, cli
 
 _OUT = flags.DEFINE_string("out", "demo-out", "Folder for everything the demo makes.")
 _STEPS = flags.DEFINE_integer("steps", 600, "Training steps; about a minute on two cores.")
@@ -24,8 +24,9 @@ ROOT = Path(__file__).parent.parent
 DUET = ROOT / "examples" / "duet"
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     """Runs the three commands as a user would, and says where everything is."""
+    cli.expect_no_arguments(argv)
     out = Path(_OUT.value)
     command("separate.py", f"--out={out}/stems", DUET / "mixture.flac")
     command("evaluate.py", f"--data={DUET.parent}", f"--out={out}/scores")
@@ -78,4 +79,4 @@ def make_dataset(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

@@ -10,10 +10,11 @@ phases are wrong (psm in docs/references.md).
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from sep import audio, transforms
+from sep import audio, cli, transforms
 from sep.metrics import si_sdr
+from sep.tracks import file_of
 
 ROOT = Path(__file__).parent.parent
 _TRACK = flags.DEFINE_string(
@@ -24,8 +25,9 @@ SOURCES = ("piano", "violin")
 SIZES = ((1024, 256), (2048, 512), (4096, 1024))  # n_fft, hop_length
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     """Prints a line for each transform and way back."""
+    cli.expect_no_arguments(argv)
     print(f"{'n_fft':>6}{'hop':>6}  {'phases':<16}" + "".join(f"{s:>9}" for s in SOURCES))
     waves = {name: read(name) for name in (*SOURCES, "mixture")}
     for n_fft, hop_length in SIZES:
@@ -50,8 +52,8 @@ def main(_) -> None:
 
 def read(name: str) -> np.ndarray:
     """A wave (C, T) of the track."""
-    return audio.read(next(Path(_TRACK.value).glob(f"{name}.*")))[0]
+    return audio.read(file_of(Path(_TRACK.value) / name))[0]
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

@@ -11,11 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from sep import audio
+from sep import audio, cli
 from sep.bars import progress_bar
 from sep.data.rendering.pitch import cents_off, measure_pitch
+from sep.errors import UserError
+from sep.separator import lookup
 
 _SOURCE = flags.DEFINE_string("source", "violin", "The stem to measure.")
 _NOTES = flags.DEFINE_integer("notes", 6, "At most so many notes of each piece.")
@@ -28,11 +30,13 @@ SURE = 0.5
 def main(argv: list[str]) -> None:
     """Prints a line an instrument, and one for all."""
     if len(argv) != 2:
-        raise app.UsageError("give one folder of rendered pieces")
-    manifests = sorted(Path(argv[1]).glob("*/manifest.json"))
+        raise UserError("give one folder of rendered pieces")
+    if not (manifests := sorted(Path(argv[1]).glob("*/manifest.json"))):
+        raise UserError(f"{argv[1]}: holds no rendered pieces")
     off, unsure = defaultdict(list), defaultdict(int)
     for path in progress_bar(manifests, "measuring", unit="piece"):
-        facts = json.loads(path.read_text())["sources"][_SOURCE.value]
+        sources = json.loads(path.read_text())["sources"]
+        facts = lookup(sources, "source", _SOURCE.value)
         wave_CT, rate = audio.read(path.with_name(f"{_SOURCE.value}.flac"))
         rng = np.random.default_rng(0)
         alone = [note for note in facts["notes"] if is_alone(note, facts["notes"])]
@@ -63,4 +67,4 @@ def is_alone(note, notes) -> bool:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

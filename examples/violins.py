@@ -10,8 +10,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from sep import cli
 from sep.data.rendering import RATE, instruments, performance, samplers
 from sep.transforms import stft
 
@@ -30,8 +31,7 @@ N_FFT, HOP = 2048, 512
 
 def main(argv: list[str]) -> None:
     """Plays, transforms, draws."""
-    if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]}: takes flags only")
+    cli.expect_no_arguments(argv)
     listed = Path(_INSTRUMENTS.value)
     root = Path(_ROOT.value or listed.parent)
     violins = []
@@ -79,4 +79,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import sep
-from sep import DEFAULT_MODEL, audio, wiener
+from sep import DEFAULT_MODEL, audio, cli, wiener
 from sep.metrics import si_sdr
 from sep.tracks import file_of, folders
 
@@ -28,6 +28,7 @@ EXPONENTS = (1.0, 1.25, 1.5, 2.0)
 
 def main(argv: list[str]) -> None:
     """Prints the table."""
+    cli.expect_no_arguments(argv)
     separation = sep.load(_MODEL.value, refine=False)
     tracks = []
     for track in folders(Path(_DATA.value)):
@@ -64,4 +65,4 @@ def each_channel(refine, sources_SCT: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.launch(main)

@@ -18,6 +18,7 @@ except ImportError:  # on Windows nothing is locked
     fcntl = None
 
 
+_LITTER = frozenset({".DS_Store", ".directory"})  # of file managers
 _HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
 
 
@@ -34,6 +35,8 @@ def sweep(path: Path) -> None:
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*"):
         number, _, kind = left.name.rpartition("-")[2].partition(".")
+        if left.name != f".{path.name}.{_HOST}-{number}.{kind}":
+            continue  # of a machine whose name begins as this one's does
         mine = number.isdecimal() and int(number) == os.getpid()
         if kind not in ("part", "old") or not number.isdecimal():
             continue
@@ -110,7 +113,7 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
     """A hidden folder to fill, renamed to `path` if all goes well, removed if not.
 
     A folder that is there already goes, unless it holds more than `parts`, the names of
-    what such a folder is made of, and hidden files: then it is somebody's.
+    what such a folder is made of, and what file managers leave: then it is somebody's.
 
     Raises:
       UserError: the folder cannot be written, or is somebody's.
@@ -120,7 +123,7 @@ def replacing_folder(path: Path, parts: Collection[str]) -> Iterator[Path]:
     old = part.with_suffix(".old")
     try:
         there = sorted(p.name for p in path.iterdir()) if os.path.lexists(path) else []
-        others = [name for name in there if name not in parts and name[0] != "."]
+        others = [name for name in there if name not in parts and name not in _LITTER]
         if others:
             raise UserError(
                 f"{path}: holds other things ({others[0]}); choose another folder"

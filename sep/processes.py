@@ -53,7 +53,7 @@ def each_alone(
       they are done.
     """
     waiting, running = enumerate(calls), {}
-    shares = _shares_of_cores(jobs)
+    shares = shares_of_cores(jobs)
     try:
         while True:
             while shares and (call := next(waiting, None)):
@@ -83,7 +83,7 @@ def each_alone(
             process.join()
 
 
-def _shares_of_cores(jobs: int) -> list[set[int] | None]:
+def shares_of_cores(jobs: int) -> list[set[int] | None]:
     """Cores for each of so many processes; None where the system pins nothing."""
     if not hasattr(os, "sched_getaffinity"):  # macOS, Windows
         return [None] * jobs

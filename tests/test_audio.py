@@ -457,10 +457,18 @@ def test_what_dead_processes_left_is_swept_away(tmp_path):
     mine = files.part_of(path)
     left = mine.with_name(mine.name.replace(str(os.getpid()), str(dead.pid)))
     alive = mine.with_name(mine.name.replace(str(os.getpid()), str(os.getppid())))
-    for part in (left, mine, alive):  # an earlier process may have had our number
+    host = mine.name.split(f"{os.getpid()}")[0]
+    elsewhere = mine.with_name(f"{host}1-{dead.pid}.part")  # "this-host-1", a machine
+    for part in (
+        left,
+        mine,
+        alive,
+        elsewhere,
+    ):  # an earlier process may have had our number
         part.touch()
     audio.write(path, tones(), 8000)
-    assert files_in(tmp_path) == sorted([alive.name, path.name])
+    assert files_in(tmp_path) == sorted([alive.name, elsewhere.name, path.name])
+    elsewhere.unlink()
     for part in (left, mine):
         part.mkdir()
         (part / "half").touch()
@@ -483,6 +491,19 @@ def test_a_folder_whose_replacing_was_killed_comes_back(tmp_path):
     (old / "half").touch()
     files.sweep(path)
     assert files_in(tmp_path) == ["page", "page/index.html"]
+
+
+def test_a_folder_with_hidden_files_is_somebodys(tmp_path):
+    path = tmp_path / "page"
+    (path / ".git").mkdir(parents=True)
+    (path / ".DS_Store").touch()
+    with pytest.raises(UserError, match=r"holds other things \(\.git\)"):
+        with files.replacing_folder(path, ()):
+            pass
+    (path / ".git").rmdir()
+    with files.replacing_folder(path, ()) as folder:
+        (folder / "new").touch()
+    assert files_in(tmp_path) == ["page", "page/new"]
 
 
 def test_a_link_to_a_folder_is_replaced_and_not_what_it_links_to(tmp_path):

@@ -69,10 +69,12 @@ def test_passages_are_mixed_at_each_level_and_come_again(recordings):
 
 def test_what_another_split_left_is_not_kept_silently(recordings):
     assert call(recordings).returncode == 0
+    made = contents(recordings.parent / "out")
     moved = SPLIT.replace("a.wav", "x").replace("c.wav", "a.wav").replace("x", "c.wav")
     done = call(recordings, moved)
     assert done.returncode == 1
     assert "train/piano/a.flac: is left from another set (1 files are)" in done.stderr
+    assert contents(recordings.parent / "out") == made
 
 
 def test_recordings_are_never_overwritten(recordings):

@@ -149,6 +149,10 @@ def test_held_out_composers_are_for_testing_only(tmp_path):
             + ["Schumann", "C. Schumann", "Schumann, Clara (1819-1896)", "Fr. Schubert"]
         )
     }
+    for name in ("Schumann Fantasie in C op 17", "Clara Schumann, arr. Brahms"):
+        assert scores.is_held_out(name)
+    named = tmp_path / "Schubert" / "D956_Quintet_in_C.mid"  # its file names no composer
+    assert scores.split_of(named) == "test"
     splits = {name: scores.split_of(path) for name, path in by.items()}
     assert [name for name, split in splits.items() if split == "test"] == [
         "Robert Schumann",

@@ -31,9 +31,6 @@ class Takes:
         for file, wave_CT in zip(self._files, waves_OCT, strict=True):
             file.write(wave_CT.T)
 
-    def finish(self) -> None:
-        """Completes the files."""
-
 
 class _Waiting(Takes):
     """Keeps all in a temporary file until the loudest sample is known."""
@@ -54,6 +51,7 @@ class _Waiting(Takes):
         self._spool.write(np.moveaxis(waves_OCT, -1, 0).astype(self._dtype).tobytes())
 
     def finish(self) -> None:
+        """Completes the files."""
         if self._loudest >= self._highest + self._half:
             self.gain = self._highest / self._loudest
         if -self._lowest > 1 + self._half:

@@ -13,6 +13,8 @@ OUT/manifest.json has every file with its hash: the same recordings make the sam
 import hashlib
 import itertools
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +51,18 @@ def main(argv: list[str]) -> None:
     try:
         levels = [float(level) for level in _LEVELS.value]
     except ValueError:
-        raise UserError("--levels_db wants numbers, as in 0,5,-5") from None
+        levels = [math.nan]
+    if not all(map(math.isfinite, levels)):
+        raise UserError("--levels_db wants numbers, as in 0,5,-5")
     splits = read_split(Path(_SPLIT.value), Path(_RECORDINGS.value))
     out, entries = Path(_OUT.value), []
     refuse_overwriting(splits, out)
-    before = files_of(out / "manifest.json")
+    before = files_of(out / "manifest.json") - set(planned_files(splits, levels))
+    if left := sorted(name for name in before if (out / name).exists()):
+        raise UserError(
+            f"{out / left[0]}: is left from another set ({len(left)} files are); delete "
+            "them, or choose another --out"
+        )
     for split, recordings in splits.items():
         found = [(source, path) for source, paths in recordings.items() for path in paths]
         waves = {
@@ -69,17 +78,28 @@ def main(argv: list[str]) -> None:
                 entries.append(write(place, out, sixteen_bit(waves[path])))
         else:
             entries += write_tracks(out, split, recordings, waves, levels)
-    written = {entry["file"] for entry in entries}
-    if left := sorted(name for name in before - written if (out / name).exists()):
-        raise UserError(
-            f"{out / left[0]}: is left from another set ({len(left)} files are); delete "
-            "them, or choose another --out"
-        )
     text = json.dumps({"version": sep.__version__, "files": entries}, indent=1)
     with replacing(out / "manifest.json") as part:
         part.write_text(text + "\n")
     digest = hashlib.sha256("".join(e["sha256"] for e in entries).encode()).hexdigest()
     print(f"{len(entries)} files in {out}, together sha256 {digest[:16]}")
+
+
+def planned_files(splits: dict[str, dict[str, list[Path]]], levels) -> Iterator[str]:
+    """What a set has, without its list of files; names within it."""
+    for split, recordings in splits.items():
+        if split == "train":
+            for source, paths in recordings.items():
+                yield from (f"{split}/{source}/{path.stem}.flac" for path in paths)
+            continue
+        for number, level in itertools.product(range(_PASSAGES.value), levels):
+            for name in (*recordings, "mixture"):
+                yield f"{split}/{track_name(number, level)}/{name}.flac"
+
+
+def track_name(number: int, level: float) -> str:
+    """Of a passage at a level."""
+    return f"{number:02d}{level:+g}dB"
 
 
 def refuse_overwriting(splits: dict[str, dict[str, list[Path]]], out: Path) -> None:
@@ -119,7 +139,7 @@ def read_split(path: Path, root: Path) -> dict[str, dict[str, list[Path]]]:
         if not isinstance(recordings, dict):
             raise UserError(f"{path}: {split} is no table; write [{split}]")
         for source, names in recordings.items():
-            if not isinstance(names, list):
+            if not (isinstance(names, list) and names and {*map(type, names)} == {str}):
                 raise UserError(f"{path}: {source} in [{split}] is no list of recordings")
             if split == "train" and len({Path(name).stem for name in names}) < len(names):
                 raise UserError(f"{path}: {source} in [{split}] has two of the same name")
@@ -156,7 +176,7 @@ def write_tracks(
         passages = [duets.stereo(waves[p][:, s : s + length]) for p, s in places]
         for level in levels:
             stems = duets.mix(passages, level)
-            track = out / split / f"{number:02d}{level:+g}dB"
+            track = out / split / track_name(number, level)
             named = dict(zip(chosen, stems, strict=True)) | {"mixture": sum(stems)}
             facts = {
                 source: {"recording": path.name, "second": round(start / RATE, 3)}

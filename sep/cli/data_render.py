@@ -52,7 +52,10 @@ _SPLIT = flags.DEFINE_enum(
 _COMPOSED = flags.DEFINE_float(
     "composed", 0.3, "Share of pieces composed all the same.", 0, 1
 )
-_ROOMS = flags.DEFINE_string("rooms", None, "Folder of impulse responses; none: dry.")
+ROOM_SECONDS = 2.0  # kept of an impulse response
+_ROOMS = flags.DEFINE_string(
+    "rooms", None, f"Folder of impulse responses, cut to {ROOM_SECONDS:g} s; none: dry."
+)
 _PIECES = flags.DEFINE_integer("pieces", None, "How many; default: one a score, or 100.")
 _SECONDS = flags.DEFINE_float("seconds", 40, "Longest piece, in seconds.")
 _START = flags.DEFINE_float("start", None, "Second of the score; default: anywhere.", 0)
@@ -121,7 +124,8 @@ def main(argv: list[str]) -> int:
     entries = [
         [*entry._replace(path=None)] for kind in catalogue.values() for entry in kind
     ]
-    shaping = [sep.__version__, _SEED.value, options, entries, str(_ROOMS.value)]
+    heard = [[p.name, p.stat().st_size] for p in audio.find(rooms)] if rooms else "None"
+    shaping = [sep.__version__, _SEED.value, options, entries, heard]
     identity = hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:16]
     settings = Settings(
         Path(_OUT.value), catalogue, rooms, options, _MIXTURE.value, _SEED.value, identity
@@ -279,7 +283,7 @@ def rooms_in(folder: Path) -> np.ndarray:
     from sep.data import rooms
     from sep.data.rendering import RATE
 
-    return rooms.load(folder, RATE, seconds=2.0)
+    return rooms.load(folder, RATE, seconds=ROOM_SECONDS)
 
 
 def collect(out: Path, made: list[Piece]) -> list[dict]:

@@ -1,1 +1,1 @@
-"""What is shown of a separation: pages to listen to."""
+"""What is shown of separations: pages to listen to, tables and plots of scores."""

@@ -10,7 +10,9 @@ from sep.data.rendering.instruments import Instrument
 from sep.data.rendering.performance import Performance
 
 
-def play(instrument: Instrument, rng, performance: Performance, seconds: float):
+def play(
+    instrument: Instrument, rng, performance: Performance, seconds: float
+) -> np.ndarray:
     """A violin that never was, the same in both channels."""
     wave_T = bowed_string.play(bowed_string.draw(rng), rng, performance, seconds)
     return np.repeat(wave_T[:, None], 2, axis=1)

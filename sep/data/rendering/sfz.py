@@ -20,7 +20,9 @@ _BRIEF = ("short", "staccato", "spiccato", "pizz")  # articulations
 _RARE = ("tasto", "ponticello", "consord", "tremolo", "pizz")
 
 
-def play(instrument: Instrument, rng, performance: Performance, seconds: float):
+def play(
+    instrument: Instrument, rng, performance: Performance, seconds: float
+) -> np.ndarray:
     """One map, or several: then each phrase takes one of the articulations."""
     path, notes = instrument.path, performance.notes
     controls = midi.curves(performance)

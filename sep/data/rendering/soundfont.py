@@ -12,7 +12,9 @@ from sep.data.rendering.performance import Performance
 from sep.errors import UserError
 
 
-def play(instrument: Instrument, rng, performance: Performance, seconds: float):
+def play(
+    instrument: Instrument, rng, performance: Performance, seconds: float
+) -> np.ndarray:
     """A SoundFont's preset, by TinySoundFont, which knows no pedal: notes are held on.
 
     Raises:
