@@ -459,12 +459,8 @@ def test_what_dead_processes_left_is_swept_away(tmp_path):
     alive = mine.with_name(mine.name.replace(str(os.getpid()), str(os.getppid())))
     host = mine.name.split(f"{os.getpid()}")[0]
     elsewhere = mine.with_name(f"{host}1-{dead.pid}.part")  # "this-host-1", a machine
-    for part in (
-        left,
-        mine,
-        alive,
-        elsewhere,
-    ):  # an earlier process may have had our number
+    # An earlier process may have had our number.
+    for part in (left, mine, alive, elsewhere):
         part.touch()
     audio.write(path, tones(), 8000)
     assert files_in(tmp_path) == sorted([alive.name, elsewhere.name, path.name])
@@ -497,9 +493,9 @@ def test_a_folder_with_hidden_files_is_somebodys(tmp_path):
     path = tmp_path / "page"
     (path / ".git").mkdir(parents=True)
     (path / ".DS_Store").touch()
-    with pytest.raises(UserError, match=r"holds other things \(\.git\)"):
-        with files.replacing_folder(path, ()):
-            pass
+    refused = pytest.raises(UserError, match=r"holds other things \(\.git\)")
+    with refused, files.replacing_folder(path, ()):
+        pass
     (path / ".git").rmdir()
     with files.replacing_folder(path, ()) as folder:
         (folder / "new").touch()
