@@ -27,6 +27,10 @@ PAIRS = [
 ]
 
 
+def test_there_are_56():
+    assert len(PAIRS) == 56
+
+
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)
 def test_a_pair_builds_sums_up_and_learns(representation, architecture, duet):
     config = small_config(STEPS, representation, architecture)

@@ -9,7 +9,7 @@ Shapes: B batch, C channel, T sample, N frame, F bin, K numbers a bin, S source.
 Channels are folded into the batch of the features: a network hears one at a time, so
 any number of them works. `outputs` says how many numbers an estimate has for a bin,
 `hop_length` how many samples lie between frames; besides its own settings it is given
-`sample_rate`. A kind of `Masking` (masks.py) gets features that do without the level.
+`sample_rate`. A kind of `Masking` (masking.py) gets features that do without the level.
 To add one: a file here, a line below, and its settings in `sep/config.py`.
 """
 
