@@ -44,13 +44,15 @@ def duet(start: float, end: float) -> dict[str, np.ndarray]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence]) -> Markdown:
-    """A table of text and numbers; these get one decimal."""
+    """A table of text and numbers, as decibels: above 100 they tell of rounding alone."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return Markdown("\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines))
 
 
 def _cell(value) -> str:
-    return value if isinstance(value, str) else f"{value:.1f}"
+    if isinstance(value, str):
+        return value
+    return "> 100" if value > 100 else f"{value:.1f}"
 
 
 class Players:

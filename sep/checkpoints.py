@@ -41,8 +41,9 @@ UNSAID = {
         "complex": {"dft": "fft", "onset_n_fft": 0, "with_magnitude": False},
         "mel": {"onset_n_fft": 0},
         "fnn": {"depth": 2},
-        "harmonic": {"peaks": 3},
+        "harmonic": {"peaks": 3, "dropout": 0.0},
     },
+    "train": {"weight_decay": 0.0},
     "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
 }
 # Settings of architectures that had other names there: the new one, and its value.

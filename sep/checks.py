@@ -72,7 +72,7 @@ def check_train(train: dict) -> None:
     for name in ("steps", "accumulate", "max_skipped", "eval_every", "eval_crops"):
         if train[name] < 1:
             raise UserError(f"--config.train.{name} must be at least 1")
-    for name in ("warmup_steps", "patience", "learning_rate"):
+    for name in ("warmup_steps", "patience", "learning_rate", "weight_decay"):
         if not 0 <= train[name] < math.inf:
             raise UserError(f"--config.train.{name} must be at least 0")
     if not train["clip_norm"] > 0:

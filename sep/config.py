@@ -74,6 +74,7 @@ def get_config() -> ConfigDict:
                     "width": 48,
                     "depth": 3,
                     "peaks": 3,  # of so many kinds of features
+                    "dropout": 0.0,  # of whole blocks
                 },
             },
             "data": {
@@ -128,6 +129,7 @@ def get_config() -> ConfigDict:
                 "learning_rate": 1e-3,
                 "warmup_steps": 100,
                 "clip_norm": 5.0,
+                "weight_decay": 0.0,  # of kernels, times the learning rate, every step
                 "ema_decay": 0.995,
                 "max_skipped": 10,  # steps in a row without a finite gradient end the run
                 "patience": 0,  # validations without a better score that end it; 0: none

@@ -36,12 +36,24 @@ class State(NamedTuple):
 
 
 def make_optimiser(train) -> optax.GradientTransformation:
-    """Adam with clipped gradients, a linear warm-up and a cosine to zero."""
+    """Adam with clipped gradients, a linear warm-up and a cosine to zero.
+
+    Weights decay as Loshchilov and Hutter (2019) have it, "Decoupled Weight Decay
+    Regularization": not biases, scales or statistics.
+    """
     warmup = min(train["warmup_steps"], train["steps"] // 2)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, train["learning_rate"], warmup, max(train["steps"], warmup + 1)
     )
-    return optax.chain(optax.clip_by_global_norm(train["clip_norm"]), optax.adam(schedule))
+    adam = optax.adam(schedule)
+    if decay := train["weight_decay"]:
+        adam = optax.adamw(schedule, weight_decay=decay, mask=_kernels)
+    return optax.chain(optax.clip_by_global_norm(train["clip_norm"]), adam)
+
+
+def _kernels(params: dict) -> dict:
+    """Which parameters are weights of what a layer hears, by the name Flax gives them."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:

@@ -313,7 +313,7 @@ def test_values_at_semitones_are_means_of_bins_and_interpolate_back():
 
 
 def test_a_block_does_the_same_an_octave_higher():
-    block, heard_BNPD = Block(2), np.zeros((1, 9, 84, 4), np.float32)
+    block, heard_BNPD = Block(2, 0.0), np.zeros((1, 9, 84, 4), np.float32)
     heard_BNPD[0, 4, 24:36] = random(12, 4)
     params = jax.jit(block.init)(jax.random.key(0), heard_BNPD)
     low_NPD, high_NPD = (
@@ -348,7 +348,7 @@ def test_a_dilated_convolution_has_the_gradients_of_xlas(taps, reach):
 
 
 def test_a_block_hears_both_ends_of_intervals_and_of_its_reach():
-    block, heard_BNPD = Block(3), random(1, 9, 50, 4)
+    block, heard_BNPD = Block(3, 0.0), random(1, 9, 50, 4)
     params = jax.jit(block.init)(jax.random.key(0), heard_BNPD)
     gradient_NPD = jax.jit(jax.grad(lambda x: block.apply(params, x)[0, 4, 24].sum()))(
         heard_BNPD
@@ -359,6 +359,19 @@ def test_a_block_hears_both_ends_of_intervals_and_of_its_reach():
     # All are as strong, at first, as in one product with everything side by side.
     kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
     np.testing.assert_allclose([k.std() for k in kernels], 1 / np.sqrt(11 * 4), rtol=0.4)
+
+
+def test_in_training_an_example_hears_a_block_whole_or_not_at_all():
+    block, heard_BNPD = Block(1, 0.25), random(1, 3, 30, 4).repeat(32, 0)
+    params = jax.jit(block.init)(jax.random.key(0), heard_BNPD)
+    added, training = (
+        jax.jit(block.apply)(params, heard_BNPD, rngs=keys) - heard_BNPD
+        for keys in ({}, {"dropout": jax.random.key(0)})
+    )
+    kept_B = np.abs(training).max((1, 2, 3)) > 0
+    assert 16 < kept_B.sum() < 32
+    wanted = added / 0.75 * kept_B[:, None, None, None]
+    np.testing.assert_allclose(training, wanted, atol=1e-5)
 
 
 def test_the_harmonic_network_hears_partials_and_the_frames_around():

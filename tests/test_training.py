@@ -270,6 +270,16 @@ def test_a_run_ends_when_validation_no_longer_improves(duet_stems, tmp_path):
     assert float(model.metadata["si_sdr"]) == max(scores)
 
 
+def test_kernels_alone_decay():
+    train = small_config(10)["train"] | {"weight_decay": 0.5, "warmup_steps": 0}
+    optimiser = make_optimiser(train)
+    params = {"layer": dict.fromkeys(("kernel", "scale"), np.ones((2, 3), np.float32))}
+    still = jax.tree.map(np.zeros_like, params)
+    updates, _ = optimiser.update(still, optimiser.init(params), params)
+    assert np.allclose(updates["layer"]["kernel"], -0.5 * train["learning_rate"], 1e-6)
+    assert (updates["layer"]["scale"] == 0).all()
+
+
 def test_dropout_is_for_training_alone(duet_stems, tmp_path):
     losses, scores = {}, {}
     for name, share in (("none", 0.0), ("some", 0.4), ("again", 0.4)):

@@ -41,11 +41,14 @@ class Harmonic(nn.Module):
       width: D.
       depth: how many blocks; each listens twice as far along time as the one before.
       peaks: of how many kinds of features, the first ones, it counts what stands out.
+      dropout: share of blocks that an example does without while training (stochastic
+        depth, Huang et al. 2016).
     """
 
     width: int
     depth: int
     peaks: int
+    dropout: float
 
     @nn.compact
     def __call__(
@@ -66,7 +69,7 @@ class Harmonic(nn.Module):
         pitch_PD = self.param("pitch", zeros, heard_BNPD.shape[2:], jnp.float32)
         heard_BNPD = heard_BNPD + pitch_PD.astype(heard_BNPD.dtype)
         for index in range(self.depth):
-            heard_BNPD = kept(Block(2**index)(heard_BNPD))
+            heard_BNPD = kept(Block(2**index, self.dropout)(heard_BNPD))
         heard_BNPD = nn.PReLU()(nn.LayerNorm()(heard_BNPD))
 
         standing_BWNF = jnp.concatenate(standing_out(planes_BKNF[:, : self.peaks]), 1)
@@ -87,6 +90,7 @@ class Block(nn.Module):
     """A residual block that hears both ends of `INTERVALS`, and frames `reach` away."""
 
     reach: int
+    dropout: float
 
     @nn.compact
     def __call__(self, heard_BNPD: Array) -> Array:
@@ -96,7 +100,10 @@ class Block(nn.Module):
         for semitones in [interval for interval in INTERVALS if interval < height]:
             near_BNPD += both_ends(width, 0, semitones)(normal_BNPD)
         near_BNPD += both_ends(width, self.reach, 0)(normal_BNPD)
-        return heard_BNPD + dense(width, nn.PReLU()(near_BNPD))
+        added_BNPD = dense(width, nn.PReLU()(near_BNPD))
+        training = self.has_rng("dropout")
+        whole_examples = nn.Dropout(self.dropout, (1, 2, 3), deterministic=not training)
+        return heard_BNPD + whole_examples(added_BNPD)
 
 
 def both_ends(width: int, frames: int, semitones: int) -> nn.Conv:
