@@ -60,7 +60,7 @@ class Harmonic(nn.Module):
         parts, outputs = semitones * PARTS, num_sources * num_outputs
         planes_BKNF = jnp.moveaxis(features_BNFK, 3, 1)
 
-        parts_BKNR = planes_BKNF @ gathering(place_F, parts).astype(planes_BKNF.dtype)
+        parts_BKNR = gathered(planes_BKNF, gathering(place_F, parts))
         parts_BNRK = jnp.moveaxis(parts_BKNR, 1, 3)
         heard_BNPD = parts_BNRK.reshape(batch, frames, semitones, -1)
         around = (*FUNDAMENTALS, -1, 0, 1, *PARTIALS)
@@ -148,6 +148,17 @@ def gathering(place_F: np.ndarray, parts: int) -> np.ndarray:
     bin_R = np.minimum(bin_R, bins - 1)  # the last semitone is rarely whole
     weights_FR = np.maximum(1 - np.abs(np.arange(bins)[:, None] - bin_R) / reach_R, 0)
     return (weights_FR / weights_FR.sum(0)).astype(np.float32)
+
+
+def gathered(planes_BKNF: Array, weights_FR: np.ndarray) -> Array:
+    """Their product, octave by octave: a part hears few bins, and zeros take time."""
+    octaves = []
+    for first in range(0, weights_FR.shape[1], OCTAVE):
+        weights = weights_FR[:, first : first + OCTAVE]
+        heard = np.flatnonzero(weights.any(1))
+        bins = slice(heard[0], heard[-1] + 1)
+        octaves.append(planes_BKNF[..., bins] @ weights[bins].astype(planes_BKNF.dtype))
+    return jnp.concatenate(octaves, -1)
 
 
 def interpolated(told_BDNR: Array, place_F: np.ndarray) -> Array:
