@@ -36,6 +36,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 UNSAID = {
     "model": {
         "level_free": False,
+        "stereo": False,
         "magnitude": {"dft": "fft", "onset_n_fft": 0},
         "log_magnitude": {"onset_n_fft": 0},
         "complex": {"dft": "fft", "onset_n_fft": 0, "with_magnitude": False},
@@ -43,6 +44,7 @@ UNSAID = {
         "fnn": {"depth": 2},
         "harmonic": {"peaks": 3, "dropout": 0.0},
     },
+    "data": {"mono": 0.0},
     "train": {"weight_decay": 0.0},
     "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
 }

@@ -15,7 +15,7 @@ from sep.training import make_optimiser
 # Settings of `data` that are shares of one, and those that must not be negative.
 _SHARES = (
     *("aligned", "solos", "polarity", "absent", "band_limit", "room", "shared"),
-    *("swap", "pan", "width", "noise", "clip"),
+    *("swap", "pan", "width", "mono", "noise", "clip"),
 )
 DTYPES = ("float32", "bfloat16")  # that a network may compute in
 _STRENGTHS = (
@@ -94,6 +94,8 @@ def check_data(config: dict) -> None:
             raise UserError(f"{name} must be longer: crops have 2 samples or more")
     if data["channels"] not in (1, 2):
         raise UserError("data.channels must be 1 or 2")
+    if config["model"]["stereo"] and data["channels"] == 1:
+        raise UserError("model.stereo is learned from stereo: --config.data.channels=2")
     for name in _SHARES:
         if not 0 <= data[name] <= 1:
             raise UserError(f"data.{name} is a chance or share, from 0 to 1")

@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
                 "representation": "magnitude",  # one of those below
                 "architecture": "lstm",  # one of those below
                 "level_free": True,  # networks that say masks see all frames equally loud
+                "stereo": False,  # those on spectrograms also see how channels differ
                 # Representations. Lengths are in samples. max_frequency is in Hz, 0: all
                 # bins. compression is an exponent on magnitudes. dft is "fft", or "matrix"
                 # where products outpace FFTs (TPU). onset_n_fft adds features of windows so
@@ -102,6 +103,7 @@ def get_config() -> ConfigDict:
                 "swap": 0.5,  # chance that left and right change places
                 "pan": 0.5,  # to the left or right by up to this share
                 "width": 0.5,  # what left and right differ in, within +- this share
+                "mono": 0.0,  # chance that left and right are the same
                 "noise": 0.3,  # chance of noise in the residual, if the model has one,
                 "noise_db": -30.0,  # at most so loud, against the reference level
                 "clip": 0.1,  # chance that the mixture is clipped softly,

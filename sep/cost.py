@@ -53,10 +53,10 @@ def of_step(config: dict, rooms_RL: np.ndarray) -> float:
 def of_second(config: dict) -> float:
     """Floating-point operations that separate a second of one channel, in whole chunks."""
     seconds = config["separation"]["chunk_seconds"]
-    mixture_BCT = _shape(1, 1, round(seconds * config["model"]["sample_rate"]))
+    line_B1T = _shape(1, 1, round(seconds * config["model"]["sample_rate"]))
     separator = build(config["model"])
-    variables = jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)
-    return flops(separator.apply, variables, mixture_BCT) / seconds
+    variables = jax.eval_shape(separator.init, jax.random.key(0), line_B1T)
+    return flops(separator.apply, variables, line_B1T, line_B1T) / seconds
 
 
 def _shape(*shape: int) -> jax.ShapeDtypeStruct:

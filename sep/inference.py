@@ -6,6 +6,7 @@ soundfile reads them.
 
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import flax
@@ -74,15 +75,15 @@ class Separation:
             self._plan = Plan.from_config(model.config, overlap, shifts, frame_hops)
             variables = jax.device_put({"params": model.params})
             shape = self._plan.batch, 1, self._plan.chunk
-            mixture_BCT = jax.ShapeDtypeStruct(shape, np.float32)
-            apply = jax.jit(separator.apply).lower(variables, mixture_BCT).compile()
+            line_B1T = jax.ShapeDtypeStruct(shape, np.float32)
+            apply = jax.jit(separator.apply).lower(variables, line_B1T, line_B1T).compile()
         except UserError:
             raise
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise UserError(f"this model is of another version of Sep ({error})") from None
         except flax.errors.FlaxError:
             raise UserError("this model's parameters do not fit its config") from None
-        self._apply = lambda mixture_BCT: apply(variables, mixture_BCT)
+        self._apply = partial(apply, variables)
 
     def __call__(self, wave: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
         """Stems of a whole wave, by name: of its shape and type, and they sum to it.

@@ -12,6 +12,7 @@ from sep.architectures import ARCHITECTURES
 from sep.errors import UserError
 from sep.representations import REPRESENTATIONS
 from sep.representations.masking import Masking
+from sep.representations.spectrogram import Spectrogram
 
 RESIDUAL = "residual"  # name of the output for all that is no named source
 REFERENCE_RMS = 2.0**-4  # level that networks are made for
@@ -34,6 +35,7 @@ class Separator(nn.Module):
       num_sources: S; with a residual that is one more than the named sources.
       dtype: in which the architecture computes; its parameters, and sound, are float32.
       level_free: whether networks see each frame as if it were as loud as any other.
+      stereo: whether they see how each channel differs from the others, too.
     """
 
     representation: nn.Module
@@ -41,12 +43,21 @@ class Separator(nn.Module):
     num_sources: int
     dtype: str = "float32"
     level_free: bool = False
+    stereo: bool = False
 
     @nn.compact
-    def __call__(self, mixture_BCT: Array) -> Array:
+    def __call__(self, mixture_BCT: Array, beside_BCT: Array | None = None) -> Array:
+        """Separates each channel by itself, but for what it knows of others.
+
+        `beside_BCT` are the `others`, for who has only some of the channels here.
+        """
         features_BNFK, context = self.representation.analyse(mixture_BCT)
         if self.level_free:
             features_BNFK = level_free(features_BNFK)
+        if self.stereo:
+            beside_BCT = others(mixture_BCT) if beside_BCT is None else beside_BCT
+            between_BNFK = self.representation.between(context, beside_BCT)
+            features_BNFK = jnp.concatenate([features_BNFK, between_BNFK], 3)
         features_BNFK = Standardise(name="standardise")(features_BNFK)
         estimates_BNFSK = self.estimate(features_BNFK.astype(self.dtype))
         sources_BSCT = self.representation.synthesise(
@@ -71,6 +82,14 @@ class Separator(nn.Module):
             init=self.is_initializing(),
         )
         return call(self.architecture, features_BNFK)
+
+
+def others(mixture_CT: Array) -> Array:
+    """What is beside each channel (..., C, T): the mean of all others; of mono, itself."""
+    channels = mixture_CT.shape[-2]
+    if channels == 1:
+        return mixture_CT
+    return (mixture_CT.sum(-2, keepdims=True) - mixture_CT) / (channels - 1)
 
 
 def level_free(features_BNFK: Array) -> Array:
@@ -166,9 +185,13 @@ def build(model) -> Separator:
 
     Raises:
       UserError: no representation or architecture has that name; the message lists all.
+        Or networks are to see how channels differ, and there is no spectrogram.
     """
     representation = lookup(REPRESENTATIONS, "representation", model["representation"])
     architecture = lookup(ARCHITECTURES, "architecture", model["architecture"])
+    if model["stereo"] and not issubclass(representation, Spectrogram):
+        known = [n for n, kind in REPRESENTATIONS.items() if issubclass(kind, Spectrogram)]
+        raise UserError(f"model.stereo is for spectrograms: {', '.join(sorted(known))}")
     return Separator(
         representation=representation(
             sample_rate=model["sample_rate"], **model[model["representation"]]
@@ -177,6 +200,7 @@ def build(model) -> Separator:
         num_sources=len(output_names(model)),
         # Masks do without the level; an estimate that is a wave has one of its own.
         level_free=model["level_free"] and issubclass(representation, Masking),
+        stereo=model["stereo"],
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from sep import audio
 from sep.errors import UserError
-from sep.separator import CELL, level_gain, share_rest
+from sep.separator import CELL, level_gain, others, share_rest
 from sep.streams import recut, windows
 
 SEGMENT = 64 * CELL  # samples that are made to sum to the recording together
@@ -83,7 +83,8 @@ def separate(
     their energy nearby: see `consistent`.
 
     Args:
-      apply: mixtures (batch, 1, chunk) -> sources (batch, S, 1, chunk); see `Plan`.
+      apply: channels (batch, 1, chunk), and the `others` of each, -> sources
+        (batch, S, 1, chunk); see `Plan`.
       blocks_CT: the recording, in float32 or float64.
       plan: how `apply` wants it cut.
       sample_rate: the recording's, in Hz.
@@ -177,10 +178,10 @@ def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
     """Chunks (C, up to chunk), and what comes with them, each after its (S, C, chunk)."""
     taken = deque()
 
-    def lines() -> Iterator[np.ndarray]:
+    def lines() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for chunk in chunks:
             taken.append(chunk)
-            yield from chunk[0]
+            yield from zip(chunk[0], others(chunk[0]), strict=True)
 
     found = []
     for line_ST in _in_batches(apply, lines(), plan):
@@ -190,8 +191,8 @@ def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
             found = []
 
 
-def _in_batches(apply, lines: Iterable[np.ndarray], plan) -> Iterator[np.ndarray]:
-    """Lines (up to chunk,) in, (S, chunk) out, in batches that are always full.
+def _in_batches(apply, lines: Iterable[tuple], plan) -> Iterator[np.ndarray]:
+    """Lines and what is beside them (up to chunk,) in, (S, chunk) out, in full batches.
 
     What is missing is silence, so `apply` always sees one shape. It may return before its
     result is there, as JAX does: what comes before and after is done meanwhile. But there
@@ -200,11 +201,11 @@ def _in_batches(apply, lines: Iterable[np.ndarray], plan) -> Iterator[np.ndarray
     lines, ahead, count = iter(lines), None, 0
     while True:
         group = list(itertools.islice(lines, plan.batch))
-        batch_BCT = np.zeros((plan.batch, 1, plan.chunk), np.float32)
-        for line_CT, line in zip(batch_BCT, group, strict=False):
-            line_CT[0, : len(line)] = line
+        batch_2B1T = np.zeros((2, plan.batch, 1, plan.chunk), np.float32)
+        for number, pair in enumerate(group):
+            batch_2B1T[:, number, 0, : len(pair[0])] = pair
         sources_BST = np.asarray(ahead)[:count, :, 0] if count else ()  # waits
-        ahead, count = apply(batch_BCT) if group else None, len(group)
+        ahead, count = apply(*batch_2B1T) if group else None, len(group)
         yield from sources_BST
         if not group:
             return

@@ -31,6 +31,7 @@ SWITCHES = {
     "swap": 0.5,
     "pan": 0.5,
     "width": 0.5,
+    "mono": 0.5,
     "noise": 1.0,
     "clip": 1.0,
 }
@@ -172,6 +173,10 @@ def test_chances_are_kept():
     _, sources = mixed(stems, config(swap=0.25))
     swapped = np.isclose(sources, levelled(stems)[:, :, ::-1], atol=1e-5).all((2, 3))
     assert 0.17 < swapped.mean() < 0.33
+    _, sources = mixed(stems, config(mono=0.25))
+    mono = (sources[:, :, 0] == sources[:, :, 1]).all((1, 2))
+    assert 0.17 < mono.mean() < 0.33
+    np.testing.assert_allclose(sources.mean(2), levelled(stems).mean(2), atol=1e-6)
 
 
 def test_panning_keeps_power_and_width_scales_the_sides():

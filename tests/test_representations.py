@@ -53,6 +53,18 @@ def test_the_whole_mixture_comes_back_as_one_source(name):
     np.testing.assert_allclose(sources_BSCT[:, 1], 0, atol=1e-6)
 
 
+def test_what_lies_between_channels_is_contrast_and_what_they_share():
+    mixture_BCT = noise(1, 1, 3001)
+    module = REPRESENTATIONS["magnitude"](sample_rate=RATE, **small_model()["magnitude"])
+    _, context = module.apply({}, mixture_BCT, method="analyse")
+    for gain, contrast, same in ((1, 0, 1), (0.5, 0.6, 0.8), (-1, 0, -1), (0, 1, 0)):
+        between_BNFK = module.apply({}, context, gain * mixture_BCT, method="between")
+        np.testing.assert_allclose(between_BNFK[..., 0], contrast, atol=1e-3)
+        np.testing.assert_allclose(between_BNFK[..., 1], same, atol=1e-3)
+    _, silence = module.apply({}, 0 * mixture_BCT, method="analyse")
+    assert not module.apply({}, silence, 0 * mixture_BCT, method="between").any()
+
+
 @pytest.mark.parametrize("name", ["complex", "mdct"])
 def test_masks_turn_a_mixture_into_any_other_sound(name):
     mixture_BCT, analyse, synthesise = made(name, max_frequency=0.0)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sep.checks import check
 from sep.config import get_config
 from sep.errors import UserError
 from sep.losses import LOSSES
@@ -42,8 +43,8 @@ def noise(*shape, seed=0, rms=2.0**-4):
 @pytest.mark.parametrize("told", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_are_finite_on_digital_silence(loss, told):
-    separator = build(small_model(level_free=not told))
-    silence_BCT = jnp.zeros((1, 1, 1000))
+    separator = build(small_model(level_free=not told, stereo=not told))
+    silence_BCT = jnp.zeros((1, 2, 1000))
     variables = init(separator, silence_BCT)
 
     def objective(variables, mixture_BCT):
@@ -56,7 +57,7 @@ def test_gradients_are_finite_on_digital_silence(loss, told):
 
 @pytest.mark.parametrize("told", [False, True])
 def test_gradients_are_finite_where_sound_dies_away(told):
-    separator = build(small_model(level_free=not told))
+    separator = build(small_model(level_free=not told, stereo=not told))
     dying = noise(1, 1, 8000) * 10.0 ** -np.linspace(0, 30, 8000, dtype=np.float32)
     mixture_BCT = np.concatenate([dying, np.zeros((1, 1, 4000), np.float32)], -1)
     variables = init(separator, mixture_BCT)
@@ -85,6 +86,31 @@ def test_whoever_is_told_no_level_masks_alike_at_every_level(representation):
 def test_an_estimate_that_is_a_wave_is_told_the_level():
     assert not build(small_model("waveform", "fnn", level_free=True)).level_free
     assert build(small_model("learned", "fnn", level_free=True)).level_free
+
+
+@pytest.mark.parametrize("representation", ["log_magnitude", "mel"])
+def test_networks_see_how_channels_differ(representation):
+    separator = build(small_model(representation, "fnn", stereo=True))
+    mixture_BCT = noise(2, 3, 3000)
+    variables = init(separator, mixture_BCT)
+    apply = jax.jit(separator.apply)
+    sources_BSCT = apply(variables, mixture_BCT)
+    # Who has one channel, and what is beside it, hears the same.
+    alone_BS1T = apply(variables, mixture_BCT[:, :1], mixture_BCT[:, 1:].mean(1)[:, None])
+    np.testing.assert_allclose(alone_BS1T, sources_BSCT[:, :, :1], atol=1e-6)
+    mono_BS1T = apply(variables, mixture_BCT[:, :1])
+    assert np.abs(mono_BS1T - alone_BS1T).max() > 1e-4
+    again_BS1T = apply(variables, *[mixture_BCT[:, :1]] * 2)
+    np.testing.assert_allclose(again_BS1T, mono_BS1T, atol=1e-7)
+
+
+def test_stereo_is_for_spectrograms_and_learned_from_stereo():
+    with pytest.raises(UserError, match="spectrograms: complex, log_magnitude, magnitude"):
+        build(small_model("mdct", stereo=True))
+    config = get_config().to_dict()
+    config["model"]["stereo"] = True
+    with pytest.raises(UserError, match="data.channels=2"):
+        check(config)
 
 
 def test_the_residual_is_one_more_output_and_part_of_the_sum():

@@ -20,7 +20,7 @@ def noise(*shape, rms=0.1):
     return (rms * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 
-def all_to_first(mixture_BCT):
+def all_to_first(mixture_BCT, _):
     """A separator that finds everything in the first source and nothing in the second."""
     return np.stack([mixture_BCT, np.zeros_like(mixture_BCT)], 1)
 
@@ -32,7 +32,7 @@ class Gains:
         self.gains_S11 = np.float32(gains)[:, None, None]
         self.shapes = []
 
-    def __call__(self, mixture_BCT):
+    def __call__(self, mixture_BCT, _):
         self.shapes.append(mixture_BCT.shape)
         return mixture_BCT[:, None] * self.gains_S11
 
@@ -94,19 +94,32 @@ def test_very_loud_and_quiet_recordings_are_separated_alike(exponent, rate):
 def test_networks_hear_recordings_at_the_reference_level():
     heard = []
 
-    def apply(mixture_BCT):
+    def apply(mixture_BCT, beside_BCT):
         heard.append(mixture_BCT)
-        return all_to_first(mixture_BCT)
+        return all_to_first(mixture_BCT, beside_BCT)
 
     run(apply, noise(1, 1000, rms=1e-4))  # two chunks, one batch, no padding but at the end
     rms = np.sqrt((heard[0][0] ** 2).mean())
     assert REFERENCE_RMS / 1.6 < rms < REFERENCE_RMS * 1.6
 
 
+def test_networks_are_told_what_is_beside_each_channel():
+    def apply(mixture_BCT, beside_BCT):
+        return np.stack([mixture_BCT, beside_BCT], 1)
+
+    for channels in (1, 2, 3):
+        wave_CT = noise(channels, 1300)
+        stems_SCT = np.concatenate(list(separate_chunks(apply, [wave_CT], PLAN)), -1)
+        np.testing.assert_allclose(stems_SCT[0], wave_CT, atol=1e-6)
+        for number, beside_T in enumerate(stems_SCT[1]):
+            rest = np.delete(wave_CT, number, 0) if channels > 1 else wave_CT
+            np.testing.assert_allclose(beside_T, rest.mean(0), atol=1e-6)
+
+
 def test_chunks_fade_into_each_other_in_the_middle_of_their_overlap():
     counter = iter(range(100))
 
-    def apply(mixture_BCT):
+    def apply(*_):
         return np.full((1, 1, 1, 500), next(counter), np.float32)
 
     plan = PLAN._replace(batch=1)
@@ -202,7 +215,7 @@ def test_chunks_begin_where_frames_do(rate, overlap, frame_hops):
 def test_shifted_grids_are_averaged(length):
     """A separator that says where in its chunk a sample is."""
 
-    def apply(mixture_BCT):
+    def apply(mixture_BCT, _):
         place_T = np.arange(500, dtype=np.float32)
         return np.broadcast_to(place_T, (len(mixture_BCT), 1, 1, 500))
 

@@ -117,9 +117,12 @@ def coloured(
 
 
 def placed(key: Array, waves_SCT: Array, data) -> Array:
-    """Stereo sources at other places: sides scaled, panned, and exchanged by chance."""
+    """Stereo sources at other places: sides scaled, panned, and exchanged by chance.
+
+    Or all in the middle, as in a mono recording.
+    """
     sources, channels, _ = waves_SCT.shape
-    if channels != 2 or not (data["width"] or data["pan"] or data["swap"]):
+    if channels != 2 or not any(data[name] for name in ("width", "pan", "swap", "mono")):
         return waves_SCT
     keys = jax.random.split(key, 3)
     middle_ST, side_ST = waves_SCT.sum(1) / 2, (waves_SCT[:, 0] - waves_SCT[:, 1]) / 2
@@ -133,6 +136,9 @@ def placed(key: Array, waves_SCT: Array, data) -> Array:
     if chance := data["swap"]:
         swapped_S11 = jax.random.bernoulli(keys[2], chance, (sources, 1, 1))
         waves_SCT = jnp.where(swapped_S11, waves_SCT[:, ::-1], waves_SCT)
+    if chance := data["mono"]:
+        folded = jax.random.bernoulli(jax.random.fold_in(key, len(keys)), chance)
+        waves_SCT = jnp.where(folded, waves_SCT.mean(1, keepdims=True), waves_SCT)
     return waves_SCT
 
 

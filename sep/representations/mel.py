@@ -24,9 +24,12 @@ class Mel(Spectrogram):
     compression: float
 
     def features(self, spectrum_BCNF: Array) -> Array:
-        weights_FM = self._weights
-        energy_BCNM = power(spectrum_BCNF) @ (weights_FM / weights_FM.sum(0))
+        energy_BCNM = self.pooled(power(spectrum_BCNF))
         return (energy_BCNM ** (self.compression / 2))[..., None]
+
+    def pooled(self, power_BCNF: Array) -> Array:
+        weights_FM = self._weights
+        return power_BCNF @ (weights_FM / weights_FM.sum(0))
 
     def mask(self, estimates_BNFSK: Array) -> Array:
         return self._weights @ super().mask(estimates_BNFSK)

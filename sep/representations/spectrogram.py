@@ -40,6 +40,26 @@ class Spectrogram(Masking):
         short_BNFK = self._short_features(mixture_BCT, features_BNFK.shape[1])
         return jnp.concatenate([features_BNFK, short_BNFK], 3), context
 
+    def between(self, spectrum_BCNF: Array, beside_BCT: Array) -> Array:
+        """How each channel differs from a wave beside it; (B*C, N, F, 2), from -1 to 1.
+
+        By how much more power it has, and how much of the power of both is the same sound:
+        two of the parameters with which Stokes (1852) described polarised light.
+        """
+        own, beside = (
+            spectrum[..., : self.num_bins]
+            for spectrum in (spectrum_BCNF, self.transform(beside_BCT))
+        )
+        own_power, beside_power = self.pooled(power(own)), self.pooled(power(beside))
+        same = 2 * self.pooled((own * beside.conj()).real)
+        difference = jnp.stack([own_power - beside_power, same], -1)
+        between_BCNFK = difference / (own_power + beside_power)[..., None]
+        return between_BCNFK.reshape(-1, *between_BCNFK.shape[2:])
+
+    def pooled(self, power_BCNF: Array) -> Array:
+        """Powers as the network sees them."""
+        return power_BCNF
+
     def _short_features(self, mixture_BCT: Array, frames: int) -> Array:
         """What is heard from the middle of each frame to that of the next one."""
         hop_length, odd = divmod(self.onset_n_fft, 2)
