@@ -44,7 +44,7 @@ UNSAID = {
         "fnn": {"depth": 2},
         "harmonic": {"peaks": 3, "dropout": 0.0},
     },
-    "data": {"mono": 0.0},
+    "data": {"diffuse": 0.0, "mono": 0.0},
     "train": {"weight_decay": 0.0},
     "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
 }

@@ -15,7 +15,7 @@ from sep.training import make_optimiser
 # Settings of `data` that are shares of one, and those that must not be negative.
 _SHARES = (
     *("aligned", "solos", "polarity", "absent", "band_limit", "room", "shared"),
-    *("swap", "pan", "width", "mono", "noise", "clip"),
+    *("swap", "pan", "width", "diffuse", "mono", "noise", "clip"),
 )
 DTYPES = ("float32", "bfloat16")  # that a network may compute in
 _STRENGTHS = (

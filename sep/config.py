@@ -103,6 +103,7 @@ def get_config() -> ConfigDict:
                 "swap": 0.5,  # chance that left and right change places
                 "pan": 0.5,  # to the left or right by up to this share
                 "width": 0.5,  # what left and right differ in, within +- this share
+                "diffuse": 0.0,  # echoes in which they differ, up to this share of the rest
                 "mono": 0.0,  # chance that left and right are the same
                 "noise": 0.3,  # chance of noise in the residual, if the model has one,
                 "noise_db": -30.0,  # at most so loud, against the reference level

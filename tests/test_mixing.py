@@ -31,6 +31,7 @@ SWITCHES = {
     "swap": 0.5,
     "pan": 0.5,
     "width": 0.5,
+    "diffuse": 0.5,
     "mono": 0.5,
     "noise": 1.0,
     "clip": 1.0,
@@ -192,6 +193,18 @@ def test_panning_keeps_power_and_width_scales_the_sides():
     wide = noise(16, 2, 2, T)
     _, sources = mixed(wide, config(width=1.0))
     np.testing.assert_allclose(sources.sum(2), levelled(wide).sum(2), atol=1e-5)
+
+
+def test_what_is_diffuse_is_wide_and_folds_to_what_it_was():
+    stems = np.repeat(noise(16, 2, 1, T), 2, axis=2)  # in the middle
+    _, sources = mixed(stems, config(diffuse=1.0))
+    middle, side = sources.mean(2), (sources[:, :, 0] - sources[:, :, 1]) / 2
+    level_BS = np.sqrt((side**2).mean(-1) / (middle**2).mean(-1))
+    assert level_BS.min() < 0.2 and 0.7 < level_BS.max() < 1.2
+    before = levelled(stems)[:, :, 0]
+    gain_BS1 = (middle * before).sum(-1, keepdims=True) / (before**2).sum(-1, keepdims=True)
+    assert (gain_BS1 < 1).all()  # the sides, too, count as loud
+    np.testing.assert_allclose(middle, gain_BS1 * before, atol=1e-5)
 
 
 def test_soft_clipping_is_one_gain_for_all_sources():

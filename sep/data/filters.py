@@ -13,6 +13,8 @@ from jax import Array
 
 GRID = 2048
 LOWEST_HZ = 60.0  # under it every curve is level
+ECHO = 4096  # samples of an echo in which channels differ
+_DECAY = 0.003, 0.03  # seconds in which it falls to 1/e
 _KNOTS = 8  # of an equaliser
 _STEEP_DB = 900.0  # of a low-pass, an octave: 60 dB within a fifteenth of one
 _CODEC_HZ = 18000.0  # the highest low-pass
@@ -79,6 +81,29 @@ def convolve(spectrum_F: Array, other_F: Array) -> Array:
     """The product of spectra, in parts: XLA's complex product is several times slower."""
     a, b, c, d = spectrum_F.real, spectrum_F.imag, other_F.real, other_F.imag
     return jax.lax.complex(a * c - b * d, a * d + b * c)
+
+
+def diffused(key: Array, spectrum_SCF: Array, share: float, rate: float) -> Array:
+    """Stereo sources with sides that are echoes of their middles: wide, as rooms make them.
+
+    So wide is no instrument alone. An echo is noise that dies away within `ECHO` samples,
+    of random level and duration, for each source another.
+    """
+
+    def echo(key):
+        level_key, decay_key, noise_key = jax.random.split(key, 3)
+        fastest, slowest = np.log(_DECAY)
+        decay = jnp.exp(jax.random.uniform(decay_key, minval=fastest, maxval=slowest))
+        dying_L = jnp.exp(-np.arange(ECHO, dtype=np.float32) / (rate * decay))
+        echo_L = jax.random.normal(noise_key, (ECHO,)) * dying_L
+        level = share * jax.random.uniform(level_key)
+        return level * echo_L / jnp.sqrt((echo_L**2).sum())
+
+    sources, _, bins = spectrum_SCF.shape
+    echo_SL = jax.vmap(echo)(jax.random.split(key, sources))
+    echo_SF = jnp.fft.rfft(echo_SL, 2 * (bins - 1))
+    side_SF = convolve(spectrum_SCF.mean(1), echo_SF)
+    return spectrum_SCF + jnp.stack([side_SF, -side_SF], 1)
 
 
 def reverberation(key: Array, sources: int, rooms_RL: Array, data) -> Array:

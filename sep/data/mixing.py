@@ -87,15 +87,16 @@ def detuned(key: Array, stems_SCT: Array, names, data) -> Array:
 def coloured(
     key: Array, waves_SCT: Array, rooms_RL: Array, names, data, rate: float
 ) -> Array:
-    """All that is linear, in one transform: equaliser, body, band limit, room."""
+    """All that is linear, in one transform: equaliser, body, band limit, room, width."""
     strengths = [strengths_of(data, name) for name in names]
     in_rooms = bool(data["room"]) and rooms_RL.size > 0
     bodies = any(each[name] for each in strengths for name in timbre.FILTERS)
-    if not (in_rooms or bodies or data["equaliser_db"] or data["band_limit"]):
+    sources, channels, samples = waves_SCT.shape
+    diffuse = channels == 2 and data["diffuse"]
+    if not (in_rooms or bodies or diffuse or data["equaliser_db"] or data["band_limit"]):
         return waves_SCT
-    sources, _, samples = waves_SCT.shape
     equaliser_key, timbre_key, band_key, room_key = jax.random.split(key, 4)
-    ringing = rooms_RL.shape[1] * in_rooms + 2 * filters.GRID
+    ringing = rooms_RL.shape[1] * in_rooms + filters.ECHO * bool(diffuse) + 2 * filters.GRID
     length = filters.fft_length(samples + ringing)
     spectrum_SCF = jnp.fft.rfft(waves_SCT, length)
     curve_SG = jnp.zeros((sources, filters.GRID + 1))
@@ -109,6 +110,9 @@ def coloured(
     if data["band_limit"]:
         curve_SG += filters.band_limits(band_key, sources, data, rate)
     spectrum_SCF = filters.apply(spectrum_SCF, curve_SG)
+    if diffuse:
+        diffuse_key = jax.random.fold_in(key, 4)
+        spectrum_SCF = filters.diffused(diffuse_key, spectrum_SCF, diffuse, rate)
     if in_rooms:
         echo_SL = filters.reverberation(room_key, sources, rooms_RL, data)
         echo_SF = jnp.fft.rfft(echo_SL, length)
