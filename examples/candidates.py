@@ -51,6 +51,10 @@ OPENUNMIX = {
     for name in ("representation", "architecture", "level_free", "magnitude", "openunmix")
 } | {"train.learning_rate": 1e-3}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
+STEREO = {  # no instrument is the wide one
+    **{"model.stereo": True, "data.channels": 2, "data.batch_size": 2},
+    **{"data.width": 1.0, "data.diffuse": 1.0, "data.mono": 0.1},
+}
 CANDIDATES = {
     "base": {},
     "short frames": {"model.log_magnitude": SHORT},
@@ -91,6 +95,8 @@ CANDIDATES = {
     "more solos": {"data.solos": 0.5},
     "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},
     "rooms": {"data.room": 0.3},
+    "stereo": STEREO,
+    "stereo as recorded": {"model.stereo": True, "data.channels": 2, "data.batch_size": 2},
     "weight decay": {"train.weight_decay": 0.1},
     "stochastic depth": {"model.harmonic": {"dropout": 0.1}},
     "no average": {"train.ema_decay": 0.0},
