@@ -10,6 +10,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from sep.separator import CELL, level_gain, others, share_rest
 from sep.streams import recut, windows
 
 SEGMENT = 64 * CELL  # samples that are made to sum to the recording together
+CALLS = 2  # of the network at once
 
 
 class Plan(NamedTuple):
@@ -63,7 +65,7 @@ class Plan(NamedTuple):
         # So that cells, and frames, fall on the same samples in every chunk.
         for grid in (CELL, math.lcm(CELL, *frame_hops)):
             hop -= hop % grid if hop > grid else 0
-        batch = -(-cut["batch_size"] // 2)  # for two are in hand: see `_in_batches`
+        batch = -(-cut["batch_size"] // (2 * CALLS))  # as many wait: see `_in_batches`
         return cls(rate, chunk, chunk - hop, batch, shifts)
 
 
@@ -194,21 +196,26 @@ def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
 def _in_batches(apply, lines: Iterable[tuple], plan) -> Iterator[np.ndarray]:
     """Lines and what is beside them (up to chunk,) in, (S, chunk) out, in full batches.
 
-    What is missing is silence, so `apply` always sees one shape. It may return before its
-    result is there, as JAX does: what comes before and after is done meanwhile. But there
-    is one such call at a time, for memory.
+    What is missing is silence, so `apply` always sees one shape. There are `CALLS` such
+    calls at once, for one does not keep two cores busy, and no more, for memory. What
+    comes before and after is done meanwhile.
     """
-    lines, ahead, count = iter(lines), None, 0
-    while True:
-        group = list(itertools.islice(lines, plan.batch))
+
+    def separated(group: list[tuple]) -> np.ndarray:
         batch_2B1T = np.zeros((2, plan.batch, 1, plan.chunk), np.float32)
         for number, pair in enumerate(group):
             batch_2B1T[:, number, 0, : len(pair[0])] = pair
-        sources_BST = np.asarray(ahead)[:count, :, 0] if count else ()  # waits
-        ahead, count = apply(*batch_2B1T) if group else None, len(group)
-        yield from sources_BST
-        if not group:
-            return
+        return np.asarray(apply(*batch_2B1T))[: len(group), :, 0]
+
+    lines, ahead = iter(lines), deque()
+    with ThreadPoolExecutor(CALLS) as pool:
+        while True:
+            if group := list(itertools.islice(lines, plan.batch)):
+                ahead.append(pool.submit(separated, group))
+            if ahead and (len(ahead) == CALLS or not group):
+                yield from ahead.popleft().result()
+            if not (group or ahead):
+                return
 
 
 def consistent(

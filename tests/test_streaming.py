@@ -1,6 +1,7 @@
 """Separation of any recording: exact lengths, exact sums, one shape, one compilation."""
 
 import math
+import threading
 
 import jax
 import numpy as np
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from sep.config import get_config
 from sep.errors import UserError
 from sep.separator import CELL, REFERENCE_RMS, level_gain, share_rest
-from sep.streaming import Plan, consistent, separate, separate_chunks, separate_shifted
+from sep.streaming import (
+    CALLS,
+    Plan,
+    consistent,
+    separate,
+    separate_chunks,
+    separate_shifted,
+)
 
 PLAN = Plan(sample_rate=8000, chunk=500, overlap=100, batch=2)
 
@@ -117,13 +125,14 @@ def test_networks_are_told_what_is_beside_each_channel():
 
 
 def test_chunks_fade_into_each_other_in_the_middle_of_their_overlap():
-    counter = iter(range(100))
+    """A separator that says which chunk it hears."""
 
-    def apply(*_):
-        return np.full((1, 1, 1, 500), next(counter), np.float32)
+    def apply(mixture_BCT, _):
+        return np.full((1, 1, 1, 500), mixture_BCT[0, 0, 0] // 400, np.float32)
 
     plan = PLAN._replace(batch=1)
-    found = list(separate_chunks(apply, [np.ones((1, 1300), np.float32)], plan))
+    place_1T = np.arange(1300, dtype=np.float32)[None]
+    found = list(separate_chunks(apply, [place_1T], plan))
     ramp = np.concatenate([np.zeros(25), (np.arange(50) + 0.5) / 50, np.ones(25)])
     steady = np.ones(300)
     ends = 0 * ramp, 2 + 0 * ramp
@@ -139,6 +148,21 @@ def test_chunks_and_channels_fill_a_batch_together(channels, calls):
     wave_CT = noise(channels, 7 * 400 + 100 + 1)  # eight chunks
     run(apply, wave_CT, PLAN._replace(batch=4))
     assert apply.shapes == calls * [(4, 1, 500)]
+
+
+def test_there_are_so_many_calls_at_once_and_no_more():
+    inside, most = [], []
+    together = threading.Barrier(CALLS)
+
+    def apply(mixture_BCT, beside_BCT):
+        inside.append(1)
+        most.append(len(inside))
+        together.wait(timeout=60)  # raises, if there are never so many
+        inside.pop()
+        return all_to_first(mixture_BCT, beside_BCT)
+
+    run(apply, noise(1, 15 * 400 + 100 + 1))  # 16 chunks, 8 batches
+    assert max(most) == CALLS
 
 
 def test_recordings_are_taken_block_by_block():
