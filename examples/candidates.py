@@ -27,7 +27,9 @@ from sep.study.plan import CURVE, EXCERPT, SCORES, Budget, Job, Study, names_amo
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/candidates", "Folder for the runs.")
-_TFLOP = flags.DEFINE_float("tflop", 120.0, "Training work of each; about an hour a core.")
+_TFLOP = flags.DEFINE_float(
+    "tflop", 120.0, "Training work of each; 60 to 120 are an hour a core."
+)
 _JOBS = flags.DEFINE_integer(
     "jobs", 2, "Runs at once, each on its share of the cores.", lower_bound=1
 )
@@ -51,10 +53,8 @@ OPENUNMIX = {
     for name in ("representation", "architecture", "level_free", "magnitude", "openunmix")
 } | {"train.learning_rate": 1e-3}
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
-STEREO = {  # no instrument is the wide one
-    **{"model.stereo": True, "data.channels": 2, "data.batch_size": 2},
-    **{"data.width": 1.0, "data.diffuse": 1.0, "data.mono": 0.1},
-}
+STEREO = {"model.stereo": True, "data.channels": 2, "data.batch_size": 2}
+ANY_WIDTH = {"data.width": 1.0, "data.diffuse": 1.0, "data.mono": 0.1}
 CANDIDATES = {
     "base": {},
     "short frames": {"model.log_magnitude": SHORT},
@@ -95,8 +95,8 @@ CANDIDATES = {
     "more solos": {"data.solos": 0.5},
     "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},
     "rooms": {"data.room": 0.3},
-    "stereo": STEREO,
-    "stereo as recorded": {"model.stereo": True, "data.channels": 2, "data.batch_size": 2},
+    "stereo": STEREO | ANY_WIDTH,  # no instrument is the wide one
+    "stereo as recorded": STEREO,
     "weight decay": {"train.weight_decay": 0.1},
     "stochastic depth": {"model.harmonic": {"dropout": 0.1}},
     "no average": {"train.ema_decay": 0.0},

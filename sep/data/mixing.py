@@ -111,7 +111,7 @@ def coloured(
         curve_SG += filters.band_limits(band_key, sources, data, rate)
     spectrum_SCF = filters.apply(spectrum_SCF, curve_SG)
     if diffuse:
-        diffuse_key = jax.random.fold_in(key, 4)
+        diffuse_key = jax.random.fold_in(key, 4)  # beside the four, which stay as they were
         spectrum_SCF = filters.diffused(diffuse_key, spectrum_SCF, diffuse, rate)
     if in_rooms:
         echo_SL = filters.reverberation(room_key, sources, rooms_RL, data)
