@@ -93,6 +93,7 @@ CANDIDATES = {
     "spectral": {"train.loss": "spectral"},
     "no solos": {"data.solos": 0.0},
     "more solos": {"data.solos": 0.5},
+    "no pairs": {"data.aligned": 0.0},
     "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},
     "rooms": {"data.room": 0.3},
     "stereo": STEREO | ANY_WIDTH,  # no instrument is the wide one
