@@ -3,9 +3,9 @@
   make bench-env
   .venv-bench/bin/python benchmarks/bss_eval_vectors.py
 
-writes tests/bss_eval_vectors.json: for each case of tests/bss_eval_cases.py the scores of
-museval (v4), of mir_eval where there is one window, of fast_bss_eval where there is also
-one channel, and the condition number of the normal equations' matrix.
+writes tests/evaluation/bss_eval_vectors.json: for each case of bss_eval_cases.py, beside
+it, the scores of museval (v4), of mir_eval where there is one window, of fast_bss_eval
+where there is also one channel, and the condition number of the normal equations' matrix.
 """
 
 import importlib.util
@@ -18,15 +18,15 @@ import numpy as np
 from scipy.linalg import toeplitz
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/evaluation")]
 
 from bss_eval_cases import cases  # noqa: E402
 
 from sep import audio  # noqa: E402
-from sep.files import replacing  # noqa: E402
+from sep.runtime.files import replacing  # noqa: E402
 
 NAMES = ("sdr", "isr", "sir", "sar")
-VECTORS = ROOT / "tests" / "bss_eval_vectors.json"
+VECTORS = ROOT / "tests" / "evaluation" / "bss_eval_vectors.json"
 
 
 def museval_metrics():

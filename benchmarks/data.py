@@ -128,8 +128,8 @@ def training_step(config: dict, stems, rooms_RL, crop: int):
     import jax.numpy as jnp
 
     from sep.data import mixing, pipeline
-    from sep.separator import build
-    from sep.training import init_state, make_optimiser, make_train_step
+    from sep.model.separator import build
+    from sep.training.step import init_state, make_optimiser, make_train_step
 
     key, size = jax.random.key(0), config["data"]["batch_size"]
     separator, optimiser = build(config["model"]), make_optimiser(config["train"])

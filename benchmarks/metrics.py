@@ -78,7 +78,7 @@ def make_tools(seconds: int) -> dict[str, Callable]:
     import numpy as np
 
     from sep import audio
-    from sep.bss_eval import bss_eval
+    from sep.evaluation.bss_eval import bss_eval
 
     museval = museval_metrics()
     solve_as_numpy_1_did()

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from sep.separator import CELL
-from sep.transforms import leading_frames, num_frames
+from sep.model.consistency import CELL
+from sep.model.transforms import leading_frames, num_frames
 
 
 def magnitude_lstm(model: dict, params: dict, sources: int):
@@ -100,7 +100,7 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
 
 
 def share_rest(mixture_BCT, sources_BSCT):
-    """`sep.separator.share_rest` in PyTorch."""
+    """`sep.model.consistency.share_rest` in PyTorch."""
     _, sources, _, length = sources_BSCT.shape
     position_K = (torch.arange(CELL) + 0.5) / CELL - 0.5
     sides = [(-position_K).clamp(min=0), 1 - position_K.abs(), position_K.clamp(min=0)]
@@ -117,7 +117,7 @@ def share_rest(mixture_BCT, sources_BSCT):
 
 
 def snr(references_BSCT, estimates_BSCT):
-    """`sep.losses.snr` in PyTorch."""
+    """`sep.training.losses.snr` in PyTorch."""
     energy_B = (references_BSCT.sum(1) ** 2).sum((1, 2))[:, None] + 1e-6
     error_BS = ((references_BSCT - estimates_BSCT) ** 2).sum((2, 3))
     return (10 * (error_BS / energy_B + 1e-3).log10()).mean()

@@ -44,7 +44,7 @@ def main() -> None:
     import flax.linen as nn
     import jax
 
-    from sep.architectures.recurrence import bilstm, init_bilstm
+    from sep.model.architectures.recurrence import bilstm, init_bilstm
 
     def cells():
         return nn.RNN(nn.OptimizedLSTMCell(sizes.hidden))

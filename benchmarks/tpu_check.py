@@ -8,10 +8,10 @@ timed but the compiler. `make tpu-check` makes the environment and runs this:
 The batch is sharded over a ("data",) mesh of all chips, the state is on each of them. The
 table shows for each program what the compiler says of one device: memory, its own count
 of operations and of the bytes that they read and write, and the collectives found in the
-compiled text. `counted` is `sep.cost`'s count of operations, which knows how often loops
-run, for one device. The last line is JSON. The exit status is 1 if a program does not
-compile, does not fit into a chip's memory, averages no gradients, or shares more than
-them.
+compiled text. `counted` is `sep.training.flops`'s count of operations for one device, which
+includes every iteration of a loop. The last line is JSON. The exit status is 1 if a program
+does not compile, does not fit into a chip's memory, averages no gradients, or shares more
+than them.
 """
 
 import argparse
@@ -95,10 +95,11 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     import jax
     import jax.numpy as jnp
 
-    from sep import devices
     from sep.config import get_config
-    from sep.separator import build, output_names
-    from sep.training import init_state, make_optimiser, make_train_step
+    from sep.model.names import output_names
+    from sep.model.separator import build
+    from sep.training import devices
+    from sep.training.step import init_state, make_optimiser, make_train_step
 
     config = get_config().to_dict()
     model, data = config["model"], config["data"]
@@ -157,7 +158,7 @@ def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any
     from jax.experimental import topologies
     from jax.sharding import AxisType, Mesh
 
-    from sep import cost
+    from sep.training import flops
 
     try:
         chips = topologies.get_topology_desc(platform="tpu", topology_name=topology)
@@ -165,7 +166,7 @@ def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any
         sys.exit(f"--topologies: {topology}: {first_line(error)}")
     mesh = Mesh(np.array(chips.devices), ("data",), axis_types=(AxisType.Auto,))
     step, places = training_step(args, dft, mesh)
-    counted = cost.flops(step, *places) / mesh.size
+    counted = flops.flops(step, *places) / mesh.size
     start = time.perf_counter()
     lowered = step.trace(*places).lower(lowering_platforms=("tpu",))
     traced = time.perf_counter()

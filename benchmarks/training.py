@@ -20,10 +20,10 @@ schedule and looks for no infinite gradients, as ours does. Before anything is t
 port gets Sep's parameters, and must give the same waves, loss and norm of the gradient.
 
 Ratios are our throughput over theirs: more than 1, ours is faster. `mfu` is the work of
-the default step (`sep.cost`) a second over that of the fastest product of square float32
-matrices that JAX or PyTorch makes here. `compile_seconds` are those of the default step
-with its augmentation, each in a process of its own: without, and with, what JAX's cache
-keeps of the one before. The last line is JSON. The exit status is 1 if the default
+the default step (`sep.training.flops`) a second over that of the fastest product of square
+float32 matrices that JAX or PyTorch makes here. `compile_seconds` is for the default
+step with its augmentation, each in a process of its own: without, and with, what JAX's
+cache keeps of the one before. The last line is JSON. The exit status is 1 if the default
 separator has no port, or one that computes something else.
 
 Use a quiet machine: PyTorch's threads wait for each other in busy loops, and where other
@@ -85,7 +85,7 @@ def main() -> None:
             sys.exit(f"{package} is missing: {cure}")
     import torch
 
-    from sep import cost
+    from sep.training import flops
 
     torch.set_num_threads(args.threads)
     lstm, default = (our_step(c, args) for c in (lstm_config(), quiet(base_config())))
@@ -115,7 +115,7 @@ def main() -> None:
         for name in (*profiled, whole):
             print(f"  {name:26}{seconds[name] * 1000:9.1f} ms{seconds[name] / ours:9.0%}")
     print(f"other processes had {others:.0%} of the processors' time")
-    work = cost.flops(default.step, default.state, default.stems_BSCT, default.rooms_RL)
+    work = flops.flops(default.step, default.state, default.stems_BSCT, default.rooms_RL)
     speeds = {name: 2 * int(name.split()[-1]) ** 3 / seconds[name] for name in multiplied}
     fastest = max(speeds, key=speeds.get)
     peak = speeds[fastest]
@@ -209,8 +209,9 @@ def our_step(config: dict, args: argparse.Namespace) -> Step:
     import numpy as np
 
     from sep.data import mixing
-    from sep.separator import build, output_names
-    from sep.training import init_state, make_optimiser, make_train_step
+    from sep.model.names import output_names
+    from sep.model.separator import build
+    from sep.training.step import init_state, make_optimiser, make_train_step
 
     data, rate = config["data"], config["model"]["sample_rate"]
     sources, random = len(output_names(config["model"])), np.random.default_rng(0)
@@ -351,8 +352,8 @@ def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
     import optax
 
     from sep.data import mixing
-    from sep.losses import LOSSES
-    from sep.separator import share_rest
+    from sep.model.consistency import share_rest
+    from sep.training.losses import LOSSES
 
     separator, loss_of = default.separator, LOSSES[default.config["train"]["loss"]]
     params, opt_state = default.state.params, default.state.opt_state
@@ -419,7 +420,7 @@ def compile_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def compile_default(args: argparse.Namespace) -> float:
     """Seconds to trace and compile the default step in this process."""
-    from sep.cache import remember_compilations
+    from sep.runtime.cache import remember_compilations
 
     remember_compilations()
     ours = our_step(base_config(), args)

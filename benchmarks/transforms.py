@@ -1,4 +1,4 @@
-"""Times a stereo stft + istft round trip of sep.transforms against its peers.
+"""Times a stereo stft + istft round trip of sep.model.transforms against its peers.
 
 Peers: torch, librosa, scipy's ShortTimeFFT and jax.scipy.signal, each used as its
 manual says. All get the same signal (the example duet over and over, or noise if it is
@@ -139,7 +139,7 @@ def sep_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
     """Ours: both directions under one jit."""
     import jax
 
-    from sep import transforms
+    from sep.model import transforms
 
     window = transforms.hann(n_fft)
     wave_CT = jax.device_put(wave_CT)

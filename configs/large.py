@@ -8,7 +8,8 @@ Without the filter that follows networks: 6.4 dB SI-SDR on test set A, 7.5 on B-
 TFLOP, 6 minutes of one core).
 """
 
-from sep import config, presets
+from sep import config
+from sep.model import presets
 
 
 def get_config():

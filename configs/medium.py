@@ -8,7 +8,8 @@ With mel bands it has half a million. Without the filter that follows networks: 
 SI-SDR on test set A, 7.7 on B-test (10 TFLOP, 12 minutes of one core).
 """
 
-from sep import config, presets
+from sep import config
+from sep.model import presets
 
 
 def get_config():

@@ -7,7 +7,8 @@ docs/study.md has scores and times of this size at 22.05 kHz: of all pairs, but 
 openunmix, and of harmonic on four representations only.
 """
 
-from sep import config, presets
+from sep import config
+from sep.model import presets
 
 
 def get_config():

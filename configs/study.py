@@ -6,7 +6,8 @@
 make study calls it in several rounds. docs/study.md has what came of it, and the times.
 """
 
-from sep import config, presets
+from sep import config
+from sep.model import presets
 
 
 def get_config():

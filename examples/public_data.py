@@ -182,7 +182,7 @@ def write_catalogue(instruments: Path) -> Path:
     """The public catalogue without what is not there."""
     import tomllib
 
-    from sep.files import replacing
+    from sep.runtime.files import replacing
 
     head, *entries = CATALOGUE.read_text().split("\n[[")
     there = []

@@ -13,8 +13,8 @@ import numpy as np
 from absl import flags
 
 from sep import cli
-from sep.data.rendering import RATE, instruments, performance, samplers
-from sep.transforms import stft
+from sep.model.transforms import stft
+from sep.rendering import RATE, instruments, performance, samplers
 
 _INSTRUMENTS = flags.DEFINE_string("instruments", None, "Catalogue.", required=True)
 _ROOT = flags.DEFINE_string("instruments_root", None, "Folder its paths start from.")

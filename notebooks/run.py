@@ -19,9 +19,9 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from sep import cli
-from sep.bars import progress_bar
 from sep.errors import UserError
-from sep.files import replacing
+from sep.runtime.files import replacing
+from sep.runtime.progress import progress_bar
 
 _ONLY = flags.DEFINE_list("only", [], "Names of notebooks; default: all.")
 

@@ -14,8 +14,9 @@ from matplotlib import pyplot
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import sep
-from sep import audio, transforms
+from sep import audio
 from sep.errors import UserError
+from sep.model import transforms
 
 ROOT = Path(sep.__file__).parents[1]  # of the clone that pip install -e has made known
 RATE = 44100  # Hz, of the example

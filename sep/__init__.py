@@ -9,13 +9,11 @@ ends, an architecture in the middle. `docs/design.md` has the layout.
 
 __version__ = "0.1.0"
 
-DEFAULT_MODEL = "piano-violin"  # the bundled one that commands and `load` take
-
 
 def __getattr__(name: str):
     """`load`, which brings JAX with it: only who asks for it waits for that."""
     if name == "load":
-        from sep.inference import load
+        from sep.separation.inference import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

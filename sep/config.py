@@ -50,8 +50,7 @@ def get_config() -> ConfigDict:
                     "filters": 512,
                     "compression": 0.3,
                 },
-                # Architectures. width and depth size them (sep/presets.py has three sizes);
-                # dropout is a share.
+                # Architectures. width and depth size them; dropout is a share.
                 "fnn": {"width": 512, "depth": 2, "context": 0},
                 "cnn": {"width": 12, "depth": 4},
                 "rnn": {
@@ -145,8 +144,8 @@ def get_config() -> ConfigDict:
                 "chunk_seconds": 10.0,
                 "overlap": 0.1,  # share of a chunk that fades into its neighbours
                 "batch_size": 4,  # chunks of one channel in hand at once
-                # Estimates are refined by a Wiener filter over all channels (sep/wiener.py)
-                # in frames about so long; 0: they are not.
+                # Estimates are refined by a Wiener filter over all channels
+                # (sep/model/wiener.py) in frames about so long; 0: they are not.
                 "wiener_seconds": 0.19,
                 "wiener_exponent": 1.25,  # 2: as sure as the estimates; less: less sure
             },

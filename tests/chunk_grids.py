@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sep.separator import CELL
-from sep.streaming import separate_chunks
+from sep.model.consistency import CELL
+from sep.separation.chunks import separate_chunks
 
 
 def grids_apart(separation, wave_CT, frame_hop=CELL):

@@ -10,7 +10,7 @@ from browser import browser
 from hypothesis import settings
 
 from sep import audio
-from sep.report.page import Line, Track, write_page
+from sep.listening_page.page import Line, Track, write_page
 
 # Of tests in the background shells have SIGINT ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,9 +5,9 @@ import functools
 import jax
 import numpy as np
 
-from sep.checkpoints import Model, save_model
 from sep.config import get_config
-from sep.separator import build
+from sep.model.release import Model, save_model
+from sep.model.separator import build
 
 
 @functools.cache

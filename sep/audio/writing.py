@@ -14,7 +14,7 @@ from sep.audio import sndfile
 from sep.audio.encodings import Encoding
 from sep.audio.kinds import BLOCK, About, Format, name_for_c
 from sep.errors import UserError
-from sep.files import part_of, sweep
+from sep.runtime.files import part_of, sweep
 
 
 class Encoder:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from sep.cache import remember_compilations
 from sep.errors import UserError
+from sep.runtime.cache import remember_compilations
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of glibc's malloc.h
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

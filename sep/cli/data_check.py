@@ -43,8 +43,8 @@ def main(argv: list[str]) -> int:
     if len(argv) != 2:
         raise UserError("one folder is wanted: python -m sep.data check DATA")
 
-    from sep.bars import progress_bar
     from sep.data import check, folders, rooms
+    from sep.runtime.progress import progress_bar
 
     data = Path(argv[1])
     if not os.path.isdir(data):

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     keys, opcodes = chosen_keys(), chosen_opcodes()
 
     # Slow imports, after the flags have been checked.
-    from sep.data.rendering import regions
+    from sep.rendering import regions
 
     a_map = inputs[0] if [i.suffix.lower() for i in inputs] == [".sfz"] else None
     if out and a_map:
@@ -95,8 +95,8 @@ def mapped(inputs: list[Path]):
     from tqdm import tqdm
 
     from sep import audio
-    from sep.bars import progress_bar
-    from sep.data.rendering import maps
+    from sep.rendering import maps
+    from sep.runtime.progress import progress_bar
 
     paths = [
         p for given in inputs for p in (audio.find(given) if given.is_dir() else [given])
@@ -117,8 +117,8 @@ def mapped(inputs: list[Path]):
 
 def mended(path: Path):
     """A map's regions, the faulty ones left out."""
-    from sep.bars import progress_bar
-    from sep.data.rendering import mending, regions
+    from sep.rendering import mending, regions
+    from sep.runtime.progress import progress_bar
 
     given = regions.read(path)
     progress = progress_bar(given, "playing", unit="region", delay=1, leave=False)
@@ -131,7 +131,7 @@ def report(path: Path, keys: range) -> None:
     """Prints a line a key, and the middle of them."""
     import numpy as np
 
-    from sep.data.rendering import mending
+    from sep.rendering import mending
 
     print(f"{'key':>4} {'cents':>7} {'sure':>5} {'dB':>6}")
     sounds = []

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from sep import cli, processes
+from sep import cli
 from sep.errors import UserError
-from sep.files import replacing
+from sep.runtime import processes
+from sep.runtime.files import replacing
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _COUNT = flags.DEFINE_integer("count", 60, "How many rooms.", lower_bound=1)

@@ -28,9 +28,10 @@ from pathlib import Path
 
 from absl import flags
 
-from sep import DEFAULT_MODEL, cli
+from sep import cli
 from sep.errors import UserError
-from sep.files import replacing
+from sep.model.names import DEFAULT_MODEL
+from sep.runtime.files import replacing
 
 _MODEL = flags.DEFINE_list(
     "model",
@@ -83,16 +84,15 @@ def main(argv: list[str]) -> int:
     estimates = cli.named(_ESTIMATES.value, "--estimates")
 
     # Slow imports, after the flags have been checked.
-    from sep import evaluation
-    from sep import tracks as test_sets
-    from sep.report import statistics, tables
+    from sep.evaluation import score, statistics, tables
+    from sep.evaluation import tracks as test_sets
 
     sources = choose_sources(tests, models)
     systems = make_systems(sources, models, estimates)
     names = [system.name for system in systems]
     if not names:
         raise UserError("nothing to score; name a --model, --estimates or --references")
-    for name in {evaluation.REFERENCE, test_sets.MIXTURE} & {*models, *estimates}:
+    for name in {score.REFERENCE, test_sets.MIXTURE} & {*models, *estimates}:
         raise UserError(f"{name}: the name is taken; put another NAME= before its path")
     if len(set(names)) < len(names):
         raise UserError(f"systems need different names: {', '.join(names)}")
@@ -104,12 +104,12 @@ def main(argv: list[str]) -> int:
         found = test_sets.places(test, Path(folder), sources)
         tracks += found
         kept += found[: _PAGE_TRACKS.value]
-    rows, errors = evaluation.evaluate(tracks, systems, out, kept)
+    rows, errors = score.evaluate(tracks, systems, out, kept)
     if not rows:
         raise UserError(f"nothing could be scored: {errors[0]}")
     summaries = statistics.summaries(rows)
     better = statistics.differences(rows, base, "si_sdr")
-    tables.write_csv(out / "results.csv", rows, evaluation.Row._fields)
+    tables.write_csv(out / "results.csv", rows, score.Row._fields)
     text = f"{tables.overview(summaries)}\n{tables.scores(summaries)}"
     if better:
         text += f"\nSI-SDR in dB, on the same tracks:\n\n{tables.differences(better, base)}"
@@ -133,8 +133,8 @@ def main(argv: list[str]) -> int:
 
 def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, ...]:
     """What is scored: what was asked for, or what the first model, or a track, has."""
-    from sep import systems, tracks
-    from sep.separator import RESIDUAL
+    from sep.evaluation import systems, tracks
+    from sep.model.names import RESIDUAL
 
     if asked := _SOURCES.value:
         if len(set(asked)) < len(asked):
@@ -149,8 +149,8 @@ def choose_sources(tests: dict[str, str], models: dict[str, str]) -> tuple[str, 
 
 def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> list:
     """All that is scored: from the lower bound over models to the upper bounds."""
-    from sep import references, systems
-    from sep.references.spectra import Transform
+    from sep.evaluation import references, systems
+    from sep.evaluation.references.spectra import Transform
 
     transform = Transform(_ORACLE_N_FFT.value, _ORACLE_N_FFT.value // 4)
     learned = Path(_NMF.value) if _NMF.value else None
@@ -170,7 +170,7 @@ def make_systems(sources: tuple[str, ...], models: dict, estimates: dict) -> lis
 
 def draw(out: Path, tests: dict[str, str], rows) -> None:
     """Box plots of every test set."""
-    from sep.report import plots
+    from sep.evaluation import plots
 
     try:
         for test in tests:
@@ -183,8 +183,8 @@ def draw(out: Path, tests: dict[str, str], rows) -> None:
 def as_json(summaries, better, base: str, errors: list[str]) -> str:
     """results.json."""
     import sep
-    from sep.evaluation import plain
-    from sep.report.statistics import MEDIANS
+    from sep.evaluation.score import plain
+    from sep.evaluation.statistics import MEDIANS
 
     def row(summary) -> dict:
         return {
@@ -204,11 +204,11 @@ def as_json(summaries, better, base: str, errors: list[str]) -> str:
 
 def write_page(out: Path, kept, systems: list[str], rows) -> Path | None:
     """The listening page of the tracks whose sounds were kept, if there are any."""
-    from sep import evaluation
-    from sep.report import page, tables
+    from sep.evaluation import score, tables
+    from sep.listening_page import page
 
     tracks = []
-    for title, lines in evaluation.heard(kept, systems, rows, out):
+    for title, lines in score.heard(kept, systems, rows, out):
         shown = [
             page.Line(*line, {tables.LABELS[m]: found[m] for m in BESIDE if m in found})
             for *line, found in lines

@@ -40,10 +40,10 @@ def main(argv: list[str]) -> None:
     import numpy as np
 
     import sep
-    from sep.bars import progress_bar
     from sep.data import stems
-    from sep.references import dictionaries, nmf
-    from sep.references.spectra import Transform
+    from sep.evaluation.references import dictionaries, nmf
+    from sep.evaluation.references.spectra import Transform
+    from sep.runtime.progress import progress_bar
 
     nmf.library()
     transform = Transform()

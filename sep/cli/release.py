@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     cli.expect_no_arguments(argv)
     import numpy as np
 
-    from sep.checkpoints import load_model, save_model
+    from sep.model.release import load_model, save_model
 
     model = load_model(_WORKDIR.value)
     facts = model.metadata | {"licence": _LICENCE.value, "note": _NOTE.value}

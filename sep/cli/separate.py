@@ -18,8 +18,9 @@ from pathlib import Path
 
 from absl import flags
 
-from sep import DEFAULT_MODEL, cli
+from sep import cli
 from sep.errors import UserError
+from sep.model.names import DEFAULT_MODEL
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -92,7 +93,7 @@ def run() -> None:
 
 def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
-    from sep.outputs import parse_gains, parse_names, parse_seconds
+    from sep.separation.outputs import parse_gains, parse_names, parse_seconds
 
     if len(argv) < 2 or "" in argv:
         raise UserError("no recording given; name files or folders, or see --help")
@@ -110,13 +111,13 @@ def main(argv: list[str]) -> int:
 
     # Slower imports, after the flags have been checked; JAX's comes last.
     from sep.audio import Excerpt
-    from sep.recordings import plan_tasks, refuse_overwriting
+    from sep.separation.recordings import plan_tasks, refuse_overwriting
 
     tasks = plan_tasks(argv[1:], Path(_OUT.value))
 
     from sep.cli.telling import MODES
-    from sep.engines import ENGINES
-    from sep.jobs import Request, files_of
+    from sep.separation.engines import ENGINES
+    from sep.separation.jobs import Request, files_of
 
     request = Request(
         _MODEL.value, _OVERLAP.value, _SHIFTS.value, _REFINE.value, *wishes, _FORMAT.value,

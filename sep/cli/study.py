@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
         settings = config.plain(flags.FLAGS.config)
 
     # Slow imports, after the flags have been checked.
-    from sep.files import locked
+    from sep.runtime.files import locked
     from sep.study import excerpt, rounds
     from sep.study.plan import SOME_FAILED, Budget, Study, cells
 
@@ -172,8 +172,8 @@ def chosen_pairs(earlier: list[dict], test: str) -> list[tuple[str, str]]:
     """All pairs of the chosen names, or those that were best elsewhere."""
     from itertools import product
 
-    from sep.architectures import ARCHITECTURES
-    from sep.representations import REPRESENTATIONS
+    from sep.model.architectures import ARCHITECTURES
+    from sep.model.representations import REPRESENTATIONS
     from sep.study.plan import names_among
     from sep.study.results import ranking
 

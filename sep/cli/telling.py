@@ -6,11 +6,11 @@ import sys
 import time
 
 from sep import audio
-from sep.bars import progress_bar
 from sep.cli import one_line
 from sep.errors import UserError
-from sep.jobs import DONE, FAILED, SKIPPED, Outcome
-from sep.recordings import Task
+from sep.runtime.progress import progress_bar
+from sep.separation.jobs import DONE, FAILED, SKIPPED, Outcome
+from sep.separation.recordings import Task
 
 _BAR = (
     "{desc}: {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s{postfix} [{remaining} left]"

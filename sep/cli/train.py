@@ -35,7 +35,7 @@ from ml_collections import config_flags
 
 from sep import cli, config
 from sep.errors import UserError
-from sep.files import locked, replacing
+from sep.runtime.files import locked, replacing
 
 _ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
         settings = chosen_settings()
 
     # Slow to import, hence after the flags have been checked.
-    from sep import devices
+    from sep.training import devices
 
     if _COORDINATOR.value:
         devices.connect(_COORDINATOR.value, _PROCESS.value, _PROCESSES.value)
@@ -104,14 +104,14 @@ def main(argv: list[str]) -> None:
 
 def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     """Checks, reads, trains and says what came of it. Who leads does the writing."""
-    from sep import board
-    from sep.checks import check
     from sep.data.material import check_folders
-    from sep.fitting import fit
+    from sep.training import tensorboard
+    from sep.training.loop import fit
+    from sep.training.validate_config import check
 
     check(settings)  # before any sound is read
     if _TENSORBOARD.value:
-        board.writer_class()
+        tensorboard.writer_class()
     stop = []
     check_folders(settings, Path(_DATA.value))
 
@@ -186,7 +186,7 @@ def claim(workdir: Path, settings: dict) -> None:
     """
     path = workdir / "config.json"
     if took_a_step(workdir):
-        from sep.checkpoints import changes
+        from sep.model.release import changes
 
         try:
             found = changes(json.loads(path.read_text()), settings)
@@ -206,8 +206,9 @@ def claim(workdir: Path, settings: dict) -> None:
 
 def took_a_step(workdir: Path) -> bool:
     """Whether there is something in it that would be lost, or go on."""
-    from sep.checkpoints import CHECKPOINTS, RELEASE
-    from sep.progress import METRICS
+    from sep.model.release import RELEASE
+    from sep.training.checkpoints import CHECKPOINTS
+    from sep.training.log import METRICS
 
     log = workdir / METRICS
     logged = log.exists() and log.stat().st_size > 0

@@ -15,7 +15,7 @@ import numpy as np
 from sep import audio
 from sep.data import folders, stems
 from sep.errors import UserError
-from sep.tracks import MIXTURE
+from sep.model.names import MIXTURE
 
 NEEDED = ("train", "valid")  # without which there is no training
 _FULL_SCALE = 1 - 2.0**-15  # the largest sample of 16 bits

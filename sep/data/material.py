@@ -9,7 +9,7 @@ from sep.data import folders, rooms, stems
 from sep.data.folders import warn
 from sep.data.stems import Stems
 from sep.errors import UserError
-from sep.separator import output_names
+from sep.model.names import output_names
 
 
 class Material(NamedTuple):

@@ -18,7 +18,7 @@ from jax import Array
 from sep.data import filters, timbre
 from sep.data.filters import decibels, uniform
 from sep.data.stems import QUIET
-from sep.separator import REFERENCE_RMS, RESIDUAL, output_names
+from sep.model.names import REFERENCE_RMS, RESIDUAL, output_names
 
 _NOISE_RANGE_DB, _NOISE_TILT_DB = 30.0, 6.0  # of background noise; the tilt per octave
 _STAGES = ("detune", "colour", "place", "gain", "noise", "level", "clip")

@@ -17,7 +17,7 @@ import soxr
 from sep.data.mixing import strengths_of
 from sep.data.stems import ACTIVITY_BLOCK, Stem, Stems
 from sep.errors import UserError
-from sep.separator import RESIDUAL
+from sep.model.names import RESIDUAL
 
 _FOREVER = 2**40  # examples
 

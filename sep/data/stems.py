@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from sep import audio
-from sep.bars import progress_bar
-from sep.cache import cache_folder
 from sep.data import folders
 from sep.data.folders import warn
 from sep.errors import UserError
-from sep.files import replacing
+from sep.runtime.cache import cache_folder
+from sep.runtime.files import replacing
+from sep.runtime.progress import progress_bar
 
 ACTIVITY_BLOCK = 4096  # samples
 QUIET = 1e-3  # RMS under which there is background noise at most, and nothing to learn

@@ -12,19 +12,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from sep import audio, cost, systems, tracks
-from sep.checkpoints import CHECKPOINTS, load_model
-from sep.checks import check
+from sep import audio
 from sep.data.material import read_material
 from sep.errors import UserError
-from sep.evaluation import Row, evaluate
-from sep.files import locked, replacing
-from sep.fitting import fit
-from sep.inference import Separation
-from sep.logs import lines_until
-from sep.progress import METRICS
-from sep.report.tables import write_csv
+from sep.evaluation import systems, tracks
+from sep.evaluation.score import Row, evaluate
+from sep.evaluation.tables import write_csv
+from sep.model.release import load_model
+from sep.runtime.files import locked, replacing
+from sep.separation.inference import Separation
 from sep.study.plan import EXCERPT, MEMORY, RESULT, SCORES, Budget, Job
+from sep.training import flops
+from sep.training.checkpoints import CHECKPOINTS
+from sep.training.log import METRICS, lines_until
+from sep.training.loop import fit
+from sep.training.validate_config import check
 
 try:
     import resource
@@ -53,7 +55,7 @@ def run(job: Job, commit: str) -> dict:
         job.claim()
         check(job.config)
         material = read_material(job.config, job.data)
-        step_flop = cost.of_step(job.config, material.rooms_RL)
+        step_flop = flops.of_step(job.config, material.rooms_RL)
         config = with_steps(job.config, job.budget, step_flop, job.validations)
         model = fit(
             *(config, *material, job.folder),
@@ -96,7 +98,7 @@ def measured(config: dict, step_flop: float, release: Path) -> dict:
         "seed": config["seed"],
         "learning_rate": train["learning_rate"],
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
-        "gflop_a_second": cost.of_second(config) / 1e9,
+        "gflop_a_second": flops.of_second(config) / 1e9,
         "steps": train["steps"],
         "training_tflop": train["steps"] * step_flop / 1e12,
         "audio_hours": train["steps"] * data["batch_size"] * data["crop_seconds"] / 3600,

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sep import audio, tracks
+from sep import audio
 from sep.errors import UserError
-from sep.files import replacing_folder
+from sep.evaluation import tracks
+from sep.runtime.files import replacing_folder
 from sep.study.plan import EXCERPT, Study
 
 

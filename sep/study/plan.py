@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sep.errors import UserError
-from sep.files import replacing
+from sep.runtime.files import replacing
 
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
@@ -90,7 +90,7 @@ class Job(NamedTuple):
         path = self.folder / CONFIG
         if not path.exists():
             return
-        from sep.checkpoints import changes  # slow to import
+        from sep.model.release import changes  # slow to import
 
         found = changes(json.loads(path.read_text()), self.config)
         if told := "; ".join(found[name] for name in found if name not in MAY_CHANGE):
@@ -153,8 +153,8 @@ class Study(NamedTuple):
         Raises:
           UserError: data or a test set lacks a file; the message names it.
         """
-        from sep import tracks  # slow to import, as the others
         from sep.data.material import check_folders
+        from sep.evaluation import tracks  # slow to import, as the others
 
         check_folders(self.config, self.data)
         for test, folder in self.tests.items():
@@ -186,7 +186,7 @@ def differences(before: dict, now: dict) -> list[str]:
     """What two study.json say otherwise: "name was this and is that"."""
     from flax.traverse_util import flatten_dict  # slow to import
 
-    from sep.checkpoints import completed
+    from sep.model.release import completed
 
     config = completed(before["config"])
     config["model"] = now["config"]["model"] | config["model"]

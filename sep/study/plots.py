@@ -10,8 +10,8 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
 
-from sep.files import replacing
-from sep.report.tables import LABELS
+from sep.evaluation.tables import LABELS
+from sep.runtime.files import replacing
 from sep.study.results import by_pair, mean, score
 
 _MARKERS = "osD^vP*X"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sep.errors import UserError
-from sep.evaluation import Row, heard
-from sep.report.statistics import ALL, differences, summaries
-from sep.report.tables import LABELS, markdown, read_csv, write_csv
+from sep.evaluation.score import Row, heard
+from sep.evaluation.statistics import ALL, differences, summaries
+from sep.evaluation.tables import LABELS, markdown, read_csv, write_csv
+from sep.evaluation.tracks import places
 from sep.study.plan import EXCERPT, RESULTS, SCORES, Cell, Study
-from sep.tracks import places
 
 # Of each finished cell, beside its scores; units are in the names.
 FACTS = (
@@ -180,7 +180,7 @@ def _score_of(test: str, name: str) -> Callable[[list[dict]], str]:
 
 def write_listening_page(study: Study, done: Mapping[Cell, dict]) -> Path:
     """The excerpt, as every cell separates it, the best first."""
-    from sep.report.page import Line, Track, write_page
+    from sep.listening_page.page import Line, Track, write_page
 
     seeds = Counter(cell.title for cell in done)
     rows = {cell: scores_of(study, cell) for cell in done}

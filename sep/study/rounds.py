@@ -3,9 +3,9 @@
 import json
 import math
 
-from sep import processes
 from sep.errors import Diverged, UserError
-from sep.files import replacing
+from sep.runtime import processes
+from sep.runtime.files import replacing
 from sep.study import cell, plan, results
 from sep.study.plan import Cell, Job, Study
 

@@ -1,0 +1,70 @@
+"""How long the frames of the Wiener filter should be, and how sure of the estimates.
+
+  python experiments/wiener.py --data=REAL/valid
+
+Separates the tracks of a test set once without the filter, then filters the stems in
+many ways. Prints mean SI-SDR over sources, as docs/separate.md shows it; `mono` filters
+each channel by itself.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags
+
+import sep
+from sep import audio, cli
+from sep.evaluation.metrics import si_sdr
+from sep.evaluation.tracks import file_of, folders
+from sep.model import wiener
+from sep.model.names import DEFAULT_MODEL
+
+_DATA = flags.DEFINE_string("data", None, "Folder of tracks.", required=True)
+_MODEL = flags.DEFINE_string("model", DEFAULT_MODEL, "What separates them.")
+
+FRAMES = (4096, 8192, 16384)  # samples
+EXPONENTS = (1.0, 1.25, 1.5, 2.0)
+
+
+def main(argv: list[str]) -> None:
+    """Prints the table."""
+    cli.expect_no_arguments(argv)
+    separation = sep.load(_MODEL.value, refine=False)
+    tracks = []
+    for track in folders(Path(_DATA.value)):
+        references = [audio.read(file_of(track / name))[0] for name in separation.names]
+        estimates_SCT = separation.to_array(file_of(track / "mixture"))
+        tracks.append((np.stack(references), estimates_SCT))
+
+    def score(refine) -> float:
+        return np.mean(
+            [
+                si_sdr(reference_CT.ravel(), np.ravel(estimate_CT))
+                for references_SCT, estimates_SCT in tracks
+                for reference_CT, estimate_CT in zip(
+                    references_SCT, refine(estimates_SCT), strict=True
+                )
+            ]
+        )
+
+    print(f"{len(tracks)} tracks; as they are {score(np.asarray):.2f} dB\n")
+    print(f"| n_fft | {' | '.join(f'{e:g}' for e in EXPONENTS)} | mono, {EXPONENTS[1]:g} |")
+    print("|---" * (len(EXPONENTS) + 2) + "|")
+    for n_fft in FRAMES:
+        filters = [partial(wiener.refine, n_fft=n_fft, exponent=e) for e in EXPONENTS]
+        filters = [jax.jit(refine) for refine in filters]
+        scores = [score(refine) for refine in filters]
+        scores.append(score(partial(each_channel, filters[1])))
+        print(f"| {n_fft} | {' | '.join(f'{value:.2f}' for value in scores)} |", flush=True)
+
+
+def each_channel(refine, sources_SCT: np.ndarray) -> np.ndarray:
+    """Every channel filtered as if it were a recording in mono."""
+    channels = range(sources_SCT.shape[1])
+    return np.concatenate([refine(sources_SCT[:, c : c + 1]) for c in channels], 1)
+
+
+if __name__ == "__main__":
+    cli.launch(main)

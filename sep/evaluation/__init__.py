@@ -1,0 +1,1 @@
+"""Evaluation: from tracks whose sources are known to scores."""

@@ -1,0 +1,66 @@
+"""Box plots of scores: a picture for each test set, a box for each system and source."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sep.errors import UserError
+from sep.evaluation.score import Row
+from sep.evaluation.statistics import by_track
+from sep.evaluation.tables import LABELS
+from sep.runtime.files import replacing
+
+
+class MissingError(UserError):
+    """What draws is not installed."""
+
+
+def library():
+    """Matplotlib's pyplot, drawing to files. Raises MissingError if it is not there."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingError(
+            "they need matplotlib: pip install '.[plot]' in Sep's folder"
+        ) from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def boxes(path: Path, rows: Sequence[Row], test: str) -> None:
+    """Writes a PNG: SI-SDR of a test set's tracks, system by system, source by source."""
+    pyplot = library()
+    systems = list(dict.fromkeys(row.system for row in rows if row.test == test))
+    sources = list(dict.fromkeys(row.source for row in rows if row.test == test))
+    figure, axes = pyplot.subplots(
+        figsize=(1.5 + 1.1 * len(systems), 4), layout="constrained"
+    )
+    width = 0.8 / len(sources)
+    for number, source in enumerate(sources):
+        found = [by_track(rows, test, source, system, "si_sdr") for system in systems]
+        values = [list(filter(np.isfinite, of_tracks.values())) for of_tracks in found]
+        places = np.arange(len(systems)) + (number - (len(sources) - 1) / 2) * width
+        colour = f"C{number}"
+        drawn = axes.boxplot(
+            values,
+            positions=places,
+            widths=0.85 * width,
+            patch_artist=True,
+            medianprops={"color": "black"},
+            flierprops={"markersize": 3},
+        )
+        for box in drawn["boxes"]:
+            box.set_facecolor(colour)
+            box.set_alpha(0.6)
+        axes.plot([], [], "s", color=colour, alpha=0.6, label=source)
+    axes.set_xticks(range(len(systems)), systems, rotation=20)
+    axes.set_ylabel(f"{LABELS['si_sdr']} (dB)")
+    axes.set_title(test)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120, format="png")
+    pyplot.close(figure)

@@ -1,0 +1,1 @@
+"""Models: from a mixture to its sources, and the files they are kept in."""

@@ -1,0 +1,31 @@
+"""Recurrent networks over whole frames: with a simple cell, with GRUs, with minGRUs."""
+
+from jax import Array
+
+from sep.errors import UserError
+from sep.model.architectures.cells import CELLS, bidirectional, init_cell
+from sep.model.architectures.framewise import Framewise
+from sep.model.architectures.mingru import MinGru
+
+MINGRU = "mingru"  # no cell: it has no loop
+
+
+class Rnn(Framewise):
+    """`Framewise`, listening with recurrent cells, width / 2 of them in each direction.
+
+    Attributes:
+      kind: simple, gru or mingru; see `cells` and `mingru`.
+    """
+
+    kind: str
+
+    def layer(self, heard_BNK: Array, index: int) -> Array:
+        name = f"{self.kind}_{index}"
+        if self.kind == MINGRU:
+            return MinGru(name=name)(heard_BNK)
+        if self.kind not in CELLS:
+            known = ", ".join(sorted({MINGRU, *CELLS}))
+            raise UserError(f"unknown rnn.kind {self.kind!r}; known: {known}")
+        cell = CELLS[self.kind]
+        parameters = self.param(name, init_cell, cell, self.width, self.width // 2)
+        return bidirectional(cell, parameters, heard_BNK)

@@ -1,0 +1,1 @@
+"""Files, caches, processes and progress."""

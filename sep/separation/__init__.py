@@ -1,0 +1,1 @@
+"""Separation: from recordings to stems."""

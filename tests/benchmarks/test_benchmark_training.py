@@ -1,0 +1,46 @@
+"""What benchmarks/training.py compares: steps without augmentation, medians."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from sep.config import get_config
+from sep.data import mixing
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def training():
+    spec = importlib.util.spec_from_file_location("training", BENCHMARKS / "training.py")
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        patch.setitem(sys.modules, "training", module)
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_a_quiet_config_leaves_nothing_of_the_augmentation(training):
+    config = get_config().to_dict()
+    config["model"]["residual"] = True  # what gets noise
+    chances = ("polarity", "absent", "band_limit", "room", "swap", "noise", "clip")
+    config["data"] |= dict.fromkeys(chances, 1.0)
+    random = np.random.default_rng(0)
+    stems_BSCT = random.uniform(-0.5, 0.5, (2, 3, 2, 1000)).astype(np.float32)
+    rooms_RL = random.uniform(-0.5, 0.5, (2, 300)).astype(np.float32)
+    arrays = jax.random.key(0), np.arange(2), stems_BSCT, rooms_RL
+    _, sources_BSCT = mixing.mix(*arrays, training.quiet(config))
+    levelled_BSCT = mixing.to_reference_level(stems_BSCT)
+    np.testing.assert_allclose(sources_BSCT, levelled_BSCT, rtol=1e-5)
+
+
+def test_every_function_is_called_in_every_round_and_the_first_call_is_not_timed(training):
+    called = []
+    functions = {name: lambda name=name: called.append(name) for name in "abc"}
+    assert set(training.measure(functions, 3)) == set("abc")
+    assert "".join(called) == "abc" + "abc" + "bca" + "cab"

@@ -1,0 +1,65 @@
+"""Takes one training step as one process of some, and saves its rows and the gradient.
+
+python one_of_many.py PORT PROCESS PROCESSES FOLDER (run by test_devices.py)
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from builders import small_config
+from flax.traverse_util import flatten_dict
+
+from sep.data import pipeline, stems
+from sep.model.separator import build
+from sep.training import devices
+from sep.training.loop import first_state, samples, validation_crops
+from sep.training.step import make_eval_step, make_train_step, validate
+
+NAMES = ("piano", "violin")
+RATE = 1e4  # of learning: parameters move by the gradient times this, and hardly round it
+
+
+def main(port, process, processes, folder):
+    if processes > 1:
+        devices.connect(f"localhost:{port}", process, processes)
+    config = small_config(1, "magnitude", "lstm")
+    config["data"] |= {"batch_size": 8, "cache": str(folder / "cache")}
+    config["train"] |= {"eval_crops": 5, "accumulate": 2}
+    found = stems.load(
+        folder / "data" / "train", NAMES, 44100, config["data"]["cache"],
+        strict=True, missing_is_silence=False,
+    )  # fmt: skip
+    mesh = devices.data_mesh()
+    assert mesh.size == 4 or processes == 1
+    separator, optimiser = build(config["model"]), optax.sgd(RATE)
+    rooms_RL = np.zeros((0, 100), np.float32)
+    state = first_state(config, found, NAMES, rooms_RL, separator, optimiser, "")
+    state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
+    batches = pipeline.batches(
+        found, NAMES, config["data"], crop=samples(config, 0.2), seed=1, first_step=0,
+        process=process, processes=processes,
+    )  # fmt: skip
+    rows_BSCT = next(batches)
+    before = jax.device_get(state.params)
+    crops_BSCT = validation_crops(config, found, NAMES)
+    scores = validate(
+        make_eval_step(separator, mesh), state.ema, crops_BSCT, 8, NAMES,
+        lambda rows: devices.split_rows(mesh, rows),
+    )  # fmt: skip
+    step = make_train_step(separator, optimiser, config, mesh)
+    arrays = state, devices.join_rows(mesh, rows_BSCT), rooms_RL
+    program = step.lower(*arrays).compile()
+    gathers = program.as_text().count("all-gather")
+    state, metrics = program(*arrays)
+    moved = jax.tree.map(lambda a, b: (a - b) / RATE, before, jax.device_get(state.params))
+    leaves = {"/".join(path): leaf for path, leaf in flatten_dict(moved).items()}
+    facts = {"rows": rows_BSCT, "loss": metrics["loss"], "si_sdr": scores["si_sdr"]}
+    facts["gathers"] = gathers
+    np.savez(folder / f"{process}_of_{processes}.npz", **leaves, **facts)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:4]), Path(sys.argv[4]))
