@@ -14,14 +14,18 @@ help: ## list the targets
 demo: .venv/.stamp ## separate and score the example, then train for a minute
 	.venv/bin/python examples/demo.py
 
-test: .venv/.stamp ## the tests that take seconds
-	.venv/bin/python -m pytest -m "not slow"
+# Workers keep to neighbouring tests, which share fixtures, and then help each other.
+JOBS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
+PYTEST := .venv/bin/python -m pytest -n $(JOBS) --dist worksteal --durations=20
+
+test: .venv/.stamp ## the fast tests; minutes
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/.stamp ## the tests that take longer
-	.venv/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-all: .venv/.stamp ## every test
-	.venv/bin/python -m pytest
+	$(PYTEST)
 
 lint: .venv/.stamp ## check style and formatting
 	.venv/bin/ruff check

@@ -42,25 +42,24 @@ def main() -> None:
     pin(args.threads)  # before these start theirs
     import numpy as np
 
-    from sep.config import get_config
     from sep.data import pipeline
+    from sep.runtime.settings import changed
+    from sep.training.settings import RunSettings
 
-    config = get_config().to_dict()
-    config["data"]["workers"] = args.workers
-    data, rate = config["data"], config["model"]["sample_rate"]
-    crop = round(data["crop_seconds"] * rate)
-    room_length = round(data["room_seconds"] * rate)
+    run = changed(RunSettings(), {"data.workers": args.workers})
+    data, rate, crop = run.data, run.model.sample_rate, run.crop_length
+    room_length = round(data.room_seconds * rate)
     decay_L = np.exp(-6.9 * np.arange(room_length) / room_length)
     rooms_RL = decay_L * np.random.default_rng(0).normal(0, 0.1, (args.rooms, room_length))
     with contextlib.ExitStack() as stack:
         if args.data:
-            found = stems_of(args.data / "train", config)
+            found = stems_of(args.data / "train", run)
         else:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             found = noise(Path(folder), args.hours, rate)
-        step = training_step(config, found, rooms_RL.astype(np.float32), crop)
+        step = training_step(run, found, rooms_RL.astype(np.float32))
         endless = pipeline.batches(
-            found, config["model"]["sources"], data, crop=crop, seed=1, first_step=0
+            found, run.model.outputs, data, crop=crop, seed=1, first_step=0
         )
         seconds = {"loader": [], "step": [], "mixing": []}
         for round_number in range(args.rounds + 1):  # the first compiles and warms up
@@ -73,7 +72,7 @@ def main() -> None:
                 for what, value in took.items():
                     seconds[what].append(value)
         medians = {what: statistics.median(values) for what, values in seconds.items()}
-        audio = data["batch_size"] * data["crop_seconds"]
+        audio = data.batch_size * data.crop_seconds
         print(f"batches of {audio:g} s of {len(found.solos)} sources")
         for what, median in medians.items():
             print(f"{what:<8}{median * 1000:9.1f} ms{audio / median:10.0f} s of audio a s")
@@ -107,39 +106,38 @@ def noise(folder: Path, hours: float, rate: int):
     return Stems(solos, tracks[: count // 2])
 
 
-def stems_of(folder: Path, config: dict):
+def stems_of(folder: Path, run):
     """The stems of a split, as training gets them."""
     from sep.data import stems
 
-    data, model = config["data"], config["model"]
     return stems.load(
         folder,
-        model["sources"],
-        model["sample_rate"],
-        data["cache"],
-        strict=data["strict"],
-        missing_is_silence=data["missing_is_silence"],
+        run.model.outputs,
+        run.model.sample_rate,
+        run.data.cache,
+        strict=run.data.strict,
+        missing_is_silence=run.data.missing_is_silence,
     )
 
 
-def training_step(config: dict, stems, rooms_RL, crop: int):
+def training_step(run, stems, rooms_RL):
     """A function of a batch that gives the seconds of a training step and of mixing."""
     import jax
     import jax.numpy as jnp
 
-    from sep.data import mixing, pipeline
+    from sep.data import pipeline
     from sep.model.separator import build
-    from sep.training.step import init_state, make_optimiser, make_train_step
+    from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
 
-    key, size = jax.random.key(0), config["data"]["batch_size"]
-    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
-    mix = jax.jit(lambda *arrays: mixing.mix(*arrays, config))
+    key, size = jax.random.key(0), run.data.batch_size
+    separator, optimiser = build(run.model), make_optimiser(run.train)
+    mix = jax.jit(mix_of(run))
     example_BSCT = pipeline.fixed_crops(
-        stems, config["model"]["sources"], config["data"], count=size, crop=crop, seed=0
+        stems, run.model.outputs, run.data, count=size, crop=run.crop_length, seed=0
     )
     example_BCT, _ = mix(key, jnp.arange(size), example_BSCT, rooms_RL)
     states = [init_state(key, separator, example_BCT, optimiser)]
-    step = make_train_step(separator, optimiser, config)
+    step = make_train_step(separator, optimiser, run.train, mix_of(run))
 
     def seconds(batch_BSCT) -> dict[str, float]:
         start = time.perf_counter()

@@ -6,14 +6,17 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from sep.model.consistency import CELL
+from sep.model.settings import ModelSettings
 from sep.model.transforms import leading_frames, num_frames
 
 
-def magnitude_lstm(model: dict, params: dict, sources: int):
+def magnitude_lstm(model: ModelSettings, params: dict, sources: int):
     """`lstm` on `magnitude` as a PyTorch module (B, C, T) -> (B, S, C, T)."""
-    spectrogram, hidden = model["magnitude"], model["lstm"]["width"] // 2
-    n_fft, hop = spectrogram["n_fft"], spectrogram["hop_length"]
-    kernels, layers = params["architecture"], model["lstm"]["depth"]
+    spectrogram = model.representation_settings
+    network = model.architecture_settings
+    hidden = network.width // 2
+    n_fft, hop = spectrogram.n_fft, spectrogram.hop_length
+    kernels, layers = params["architecture"], network.depth
     bins, before = len(params["standardise"]["mean"]), leading_frames(n_fft, hop) * hop
     window = torch.hann_window(n_fft)
 
@@ -75,8 +78,8 @@ def magnitude_lstm(model: dict, params: dict, sources: int):
             )
             seen_BNF = spectrum_BFN[:, :bins].mT
             power_BNF = seen_BNF.real**2 + seen_BNF.imag**2 + 1e-12
-            features_BNF = power_BNF ** (spectrogram["compression"] / 2)
-            if model["level_free"]:
+            features_BNF = power_BNF ** (spectrogram.compression / 2)
+            if model.level_free:
                 features_BNF = F.layer_norm(features_BNF, [bins], eps=1e-6)
             features_BNF = (features_BNF - self.mean_F) / self.deviation_F
             compressed_BNK = self.prelu[0](self.dense[0](features_BNF))

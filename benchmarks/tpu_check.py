@@ -95,21 +95,18 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     import jax
     import jax.numpy as jnp
 
-    from sep.config import get_config
-    from sep.model.names import output_names
     from sep.model.separator import build
+    from sep.runtime.settings import changed
     from sep.training import devices
-    from sep.training.step import init_state, make_optimiser, make_train_step
+    from sep.training.settings import RunSettings
+    from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
 
-    config = get_config().to_dict()
-    model, data = config["model"], config["data"]
-    settings = model[model["representation"]]
-    if "dft" in settings:
-        settings["dft"] = dft
-    samples = round(data["crop_seconds"] * model["sample_rate"])
-    room = round(data["room_seconds"] * model["sample_rate"])
-    batch, sources = args.batch * mesh.size, len(output_names(model))
-    separator, optimiser = build(model), make_optimiser(config["train"])
+    run = RunSettings()
+    if hasattr(run.model.representation_settings, "dft"):
+        run = changed(run, {f"model.{run.model.representation}.dft": dft})
+    channels, room = run.data.channels, round(run.data.room_seconds * run.model.sample_rate)
+    batch, sources = args.batch * mesh.size, len(run.model.outputs)
+    separator, optimiser = build(run.model), make_optimiser(run.train)
 
     def initial(mixture_BCT):
         return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
@@ -122,15 +119,15 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     def floats(*shape):
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
-    state = jax.eval_shape(initial, floats(batch, data["channels"], samples))
-    stems_BSCT = floats(batch, sources, data["channels"], samples)
+    state = jax.eval_shape(initial, floats(batch, channels, run.crop_length))
+    stems_BSCT = floats(batch, sources, channels, run.crop_length)
     everywhere = devices.everywhere(mesh)
     places = (
         put(state, everywhere),
         put(stems_BSCT, devices.by_rows(mesh)),
         put(floats(args.rooms, room), everywhere),
     )
-    return make_train_step(separator, optimiser, config, mesh), places
+    return make_train_step(separator, optimiser, run.train, mix_of(run), mesh), places
 
 
 def lowered_for_cuda(args: argparse.Namespace, dft: str) -> dict[str, Any]:

@@ -46,11 +46,14 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from threads import pin
 
-AUGMENTATION = (  # strengths in the `data` part of a config
+if TYPE_CHECKING:
+    from sep.training.settings import RunSettings
+
+AUGMENTATION = (  # strengths in `DataSettings`
     ("gain_db", "level_db", "polarity", "absent", "equaliser_db", "band_limit", "room")
     + ("swap", "pan", "width", "noise", "clip")
 )
@@ -66,7 +69,7 @@ WHOLE = (  # the parts of a step that are no part of another
 class Step(NamedTuple):
     """Our train step and what it takes."""
 
-    config: dict
+    run: Any  # `RunSettings`
     separator: Any
     optimiser: Any
     step: Callable  # of the three below
@@ -88,8 +91,8 @@ def main() -> None:
     from sep.training import flops
 
     torch.set_num_threads(args.threads)
-    lstm, default = (our_step(c, args) for c in (lstm_config(), quiet(base_config())))
-    augmented = our_step(base_config(), args)
+    lstm, default = (our_step(r, args) for r in (lstm_run(), quiet(base_run())))
+    augmented = our_step(base_run(), args)
     steps = {
         "lstm, torch": open_unmix_step(lstm),
         "default, torch": port_step(default),
@@ -177,55 +180,64 @@ def others_seconds() -> float:
     return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
-def base_config() -> dict:
+def base_run() -> "RunSettings":
     """All settings of the default separator and its training."""
-    from sep.config import get_config
+    from sep.training.settings import RunSettings
 
-    return get_config().to_dict()
-
-
-def quiet(config: dict) -> dict:
-    """The same config without augmentation."""
-    off = dict.fromkeys(config["data"]["timbre"]["other"], 0.0)
-    data = config["data"] | dict.fromkeys(AUGMENTATION, 0.0) | {"timbre": {"other": off}}
-    return config | {"data": data}
+    return RunSettings()
 
 
-def lstm_config() -> dict:
-    """Our `openunmix` with Open-Unmix's sizes."""
-    config = quiet(base_config())
-    names = {"representation": "magnitude", "architecture": "openunmix", "residual": False}
-    config["model"] |= names | {"sources": ("violin",)}
-    spectrogram = {"n_fft": 4096, "hop_length": 1024, "max_frequency": 0.0}
-    config["model"]["magnitude"] |= spectrogram
-    config["model"]["openunmix"] = {"width": 512, "depth": 3, "dropout": 0.4}
-    return config
+def quiet(run: "RunSettings") -> "RunSettings":
+    """The same settings without augmentation."""
+    from sep.runtime.settings import as_dict, changed
+
+    off = dict.fromkeys(as_dict(run.data.timbre_of("other")), 0.0)
+    without = {f"data.{name}": 0.0 for name in AUGMENTATION}
+    return changed(run, without | {"data.timbre": {"other": off}})
 
 
-def our_step(config: dict, args: argparse.Namespace) -> Step:
-    """The train step of a config, on noise, with rooms that ring for `room_seconds`."""
+def lstm_run() -> "RunSettings":
+    """Settings of our `openunmix` with Open-Unmix's sizes."""
+    from sep.runtime.settings import changed
+
+    return changed(
+        quiet(base_run()),
+        {
+            "model.sources": ("violin",),
+            "model.residual": False,
+            "model.representation": "magnitude",
+            "model.magnitude.n_fft": 4096,
+            "model.magnitude.hop_length": 1024,
+            "model.magnitude.max_frequency": 0.0,
+            "model.architecture": "openunmix",
+            "model.openunmix": {"width": 512, "depth": 3, "dropout": 0.4},
+        },
+    )
+
+
+def our_step(run: "RunSettings", args: argparse.Namespace) -> Step:
+    """The train step of some settings, on noise, with rooms of `room_seconds`."""
     import jax
     import jax.numpy as jnp
     import numpy as np
 
     from sep.data import mixing
-    from sep.model.names import output_names
     from sep.model.separator import build
-    from sep.training.step import init_state, make_optimiser, make_train_step
+    from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
 
-    data, rate = config["data"], config["model"]["sample_rate"]
-    sources, random = len(output_names(config["model"])), np.random.default_rng(0)
-    shape = args.batch, sources, data["channels"], round(args.seconds * rate)
+    rate, random = run.model.sample_rate, np.random.default_rng(0)
+    sources, channels = len(run.model.outputs), run.data.channels
+    shape = args.batch, sources, channels, round(args.seconds * rate)
     stems_BSCT = 0.1 * random.standard_normal(shape, np.float32)
-    length = round(data["room_seconds"] * rate)
+    length = round(run.data.room_seconds * rate)
     rooms_RL = 0.1 * random.standard_normal((ROOMS, length), np.float32)
     rooms_RL *= np.exp(-6.9 * np.arange(length, dtype=np.float32) / length)
-    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
+    separator, optimiser = build(run.model), make_optimiser(run.train)
     mixture_BCT = mixing.to_reference_level(jnp.asarray(stems_BSCT)).sum(1)
     state = init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
-    step = make_train_step(separator, optimiser, config)
+    step = make_train_step(separator, optimiser, run.train, mix_of(run))
     rooms_RL = jnp.asarray(rooms_RL)
-    return Step(config, separator, optimiser, step, state, stems_BSCT, rooms_RL)
+    return Step(run, separator, optimiser, step, state, stems_BSCT, rooms_RL)
 
 
 def runner(ours: Step) -> Callable[[], None]:
@@ -257,17 +269,18 @@ def open_unmix_step(ours: Step) -> Callable[[], None]:
     sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from openunmix import model, transforms
 
-    magnitude, lstm = ours.config["model"]["magnitude"], ours.config["model"]["openunmix"]
-    stft, _ = transforms.make_filterbanks(magnitude["n_fft"], magnitude["hop_length"])
+    magnitude = ours.run.model.representation_settings
+    lstm = ours.run.model.architecture_settings
+    stft, _ = transforms.make_filterbanks(magnitude.n_fft, magnitude.hop_length)
     encoder = torch.nn.Sequential(stft, model.ComplexNorm(mono=True))
     mixture_BCT = torch.from_numpy(ours.stems_BSCT.sum(1))
     target_BCT = torch.from_numpy(ours.stems_BSCT[:, 0])
     magnitudes_BCFN = encoder(mixture_BCT)
     unmix = model.OpenUnmix(
-        nb_bins=magnitude["n_fft"] // 2 + 1,
+        nb_bins=magnitude.n_fft // 2 + 1,
         nb_channels=1,
-        hidden_size=lstm["width"],
-        nb_layers=lstm["depth"],
+        hidden_size=lstm.width,
+        nb_layers=lstm.depth,
         input_mean=magnitudes_BCFN.mean((0, 1, 3)).numpy(),
         input_scale=magnitudes_BCFN.std((0, 1, 3)).numpy(),
     )
@@ -293,21 +306,21 @@ def port_step(ours: Step) -> Callable[[], None]:
 
     from sep.data import mixing
 
-    model, train = ours.config["model"], ours.config["train"]
-    pair = f"{model['architecture']} on {model['representation']}"
-    if pair not in ported.PORTS or train["loss"] != "snr" or train["accumulate"] != 1:
-        sys.exit(f"{pair}, loss {train['loss']}: no port to PyTorch to compare with")
+    model, train = ours.run.model, ours.run.train
+    pair = f"{model.architecture} on {model.representation}"
+    if pair not in ported.PORTS or train.loss != "snr" or train.accumulate != 1:
+        sys.exit(f"{pair}, loss {train.loss}: no port to PyTorch to compare with")
     sources_BSCT = np.array(mixing.to_reference_level(ours.stems_BSCT))
     mixture_BCT = sources_BSCT.sum(1)
     port = ported.PORTS[pair](model, ours.state.params, sources_BSCT.shape[1])
     waves, mixture = torch.from_numpy(sources_BSCT), torch.from_numpy(mixture_BCT)
-    adam = torch.optim.Adam(port.parameters(), lr=train["learning_rate"], fused=True)
+    adam = torch.optim.Adam(port.parameters(), lr=train.learning_rate, fused=True)
 
     def run() -> tuple[float, float]:
         adam.zero_grad()
         loss = ported.snr(waves, port(mixture))
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(port.parameters(), train["clip_norm"])
+        norm = torch.nn.utils.clip_grad_norm_(port.parameters(), train.clip_norm)
         adam.step()
         return loss.item(), norm.item()
 
@@ -351,17 +364,17 @@ def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
     import jax.numpy as jnp
     import optax
 
-    from sep.data import mixing
     from sep.model.consistency import share_rest
     from sep.training.losses import LOSSES
+    from sep.training.step import mix_of
 
-    separator, loss_of = default.separator, LOSSES[default.config["train"]["loss"]]
+    separator, loss_of = default.separator, LOSSES[default.run.train.loss]
     params, opt_state = default.state.params, default.state.opt_state
     representation, network = separator.representation, separator.architecture
     key, index_B = jax.random.key(0), jnp.arange(len(default.stems_BSCT))
 
-    def mix(config, stems_BSCT, rooms_RL):
-        return mixing.mix(key, index_B, stems_BSCT, rooms_RL, config)
+    def mix(run, stems_BSCT, rooms_RL):
+        return mix_of(run)(key, index_B, stems_BSCT, rooms_RL)
 
     def estimate(weights, features_BNFK):
         settings = {"num_sources": separator.num_sources}
@@ -382,14 +395,14 @@ def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
         params = optax.apply_updates(params, updates)
         return opt_state, params, optax.incremental_update(params, ema, 0.01)
 
-    mixed = partial(mix, default.config), default.stems_BSCT, default.rooms_RL
+    mixed = partial(mix, default.run), default.stems_BSCT, default.rooms_RL
     mixture_BCT, sources_BSCT = jax.jit(mixed[0])(*mixed[1:])
     features_BNFK, context = jax.jit(representation.analyse)(mixture_BCT)
     features_BNFK = (features_BNFK - features_BNFK.mean()) / features_BNFK.std()
     network_takes = params["architecture"], features_BNFK
     loss_takes = jax.jit(estimate)(*network_takes), context, mixture_BCT, sources_BSCT
     calls = {
-        "mixing, augmented": (partial(mix, augmented.config), *mixed[1:]),
+        "mixing, augmented": (partial(mix, augmented.run), *mixed[1:]),
         "mixing": mixed,
         "transform to features": (representation.analyse, mixture_BCT),
         "network": (estimate, *network_takes),
@@ -423,7 +436,7 @@ def compile_default(args: argparse.Namespace) -> float:
     from sep.runtime.cache import remember_compilations
 
     remember_compilations()
-    ours = our_step(base_config(), args)
+    ours = our_step(base_run(), args)
     start = time.perf_counter()
     ours.step.lower(ours.state, ours.stems_BSCT, ours.rooms_RL).compile()
     return time.perf_counter() - start

@@ -23,6 +23,7 @@ from sep.evaluation.tables import read_csv
 from sep.runtime.files import locked
 from sep.study import excerpt, rounds
 from sep.study.plan import CURVE, EXCERPT, SCORES, Budget, Job, Study, names_among
+from sep.training.settings import RunSettings
 
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
@@ -109,14 +110,14 @@ CANDIDATES = {
 }
 
 
-def settings_of(changes: dict) -> dict:
+def settings_of(changes: dict) -> RunSettings:
     """The model that ships, with some settings changed."""
     settings = config_of("piano_violin")
     settings.separation.wiener_seconds = 0.0  # networks are compared as they are
     for name, value in changes.items():
         part, key = name.split(".")
         settings[part].update({key: value})  # a dict changes what it names
-    return config.plain(settings)
+    return config.settings_of(settings)
 
 
 def main(argv: list[str]) -> int:

@@ -15,7 +15,7 @@ from absl import flags
 
 from sep import audio, cli
 from sep.errors import UserError
-from sep.model.names import lookup
+from sep.model.registry import lookup
 from sep.rendering.pitch import cents_off, measure_pitch
 from sep.runtime.progress import progress_bar
 

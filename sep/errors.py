@@ -1,12 +1,12 @@
-"""The error that a person at the keyboard can cure."""
+"""Errors that the user of a command can cure."""
 
 
 class UserError(ValueError):
-    """Its message is one line: what is wrong, where, and how to cure it.
+    """An error with a message of one line: where, what is wrong, and the cure.
 
-    The scripts print it without a traceback and leave with status 1.
+    The scripts print it without a traceback and exit with status 1.
     """
 
 
 class Diverged(UserError):
-    """Training came to no finite gradient any more."""
+    """Training failed: its gradients are no longer finite."""

@@ -1,4 +1,4 @@
-"""A real browser for tests of pages: headless Chromium, driven by Selenium.
+"""A real browser for tests of the listening page: headless Chromium, driven by Selenium.
 
 Shapes: C channel, T sample.
 """
@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ _FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--disable-dev-shm-usage --autoplay-policy=no-user-gesture-required"
 )
-# In every page: each start of a source is noted down, and there are a few helpers.
+# Runs in every page: records each start of a source node, and defines helpers.
 _HELPERS = """
 window.starts = [];
 const start = AudioBufferSourceNode.prototype.start;
@@ -40,21 +41,21 @@ window.packed = (samples) => {
 window.sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 window.until = async (what, ms = 20000) => {
   for (const end = Date.now() + ms; !what(); await sleep(20))
-    if (Date.now() > end) throw new Error(`never happened: ${what}`);
+    if (Date.now() > end) throw new Error(`timed out: ${what}`);
 };
-// The page's own segments and graph, in a context that renders to memory.
+// Renders the page's segments through its graph in an offline context.
 window.render = async (track, gains, from, length) => {
   const context = new OfflineAudioContext(track.channels, length, track.rate);
   const graph = Sep.buildGraph(context, gains);
   const last = Math.floor((from + length - 1) / track.segment);
   const numbers = [];
   for (let n = Math.floor(from / track.segment); n <= last; n++) numbers.push(n);
-  const held = new Sep.Window(track, () => {}, (error) => { throw error; });
-  held.want(numbers);
-  await until(() => numbers.every((n) => held.get(n)));
+  const loaded = new Sep.Window(track, () => {}, (error) => { throw error; });
+  loaded.request(numbers);
+  await until(() => numbers.every((n) => loaded.get(n)));
   for (const n of numbers) {
     const offset = Math.max(0, from - n * track.segment);
-    Sep.startBuffers(graph, held.get(n), n * track.segment + offset - from, offset);
+    Sep.startBuffers(graph, loaded.get(n), n * track.segment + offset - from, offset);
   }
   const buffer = await context.startRendering();
   return Array.from({ length: track.channels }, (_, c) => packed(buffer.getChannelData(c)));
@@ -63,28 +64,28 @@ window.render = async (track, gains, from, length) => {
 
 
 def samples(packed: str) -> np.ndarray:
-    """Float samples that a script returned by `packed`."""
+    """Returns the float samples that a script encoded with `packed`."""
     return np.frombuffer(base64.b64decode(packed), np.float32)
 
 
 class Browser:
-    """A browser with a listening page in it, opened from the disk."""
+    """A browser that opens listening pages from disk."""
 
-    def __init__(self, driver, downloads: Path):
+    def __init__(self, driver: Any, downloads: Path) -> None:
         self.driver = driver
         self.downloads = downloads
 
     def open(self, index: Path) -> None:
-        """Opens a page, at 1280 x 900 pixels; what was logged before is forgotten."""
+        """Opens a page at 1280 x 900 pixels, and clears the logs."""
         self.size(1280, 900)
         self.addresses()
         self.log()
         self.driver.get(index.absolute().as_uri())
 
-    def run(self, body: str, *args):
-        """What an asynchronous function of JavaScript returns.
+    def run(self, body: str, *args: Any) -> Any:
+        """Runs the body of an asynchronous JavaScript function; returns its result.
 
-        It is given `args`, and `session`, `player` and `track` of the page.
+        The body can use `args`, and `session`, `player` and `track` of the page.
         """
         script = (
             "const args = [...arguments], done = args.pop();"
@@ -97,16 +98,16 @@ class Browser:
             raise AssertionError(error[0])
         return value
 
-    def get(self, expression: str):
-        """The value of an expression of JavaScript."""
+    def get(self, expression: str) -> Any:
+        """Returns the value of a JavaScript expression."""
         return self.run(f"return {expression};")
 
     def click(self, selector: str, index: int = 0) -> None:
-        """Clicks on one of the elements that a CSS selector finds."""
+        """Clicks one of the elements that match a CSS selector."""
         self.driver.find_elements("css selector", selector)[index].click()
 
     def press(self, *keys: str, shift: bool = False) -> None:
-        """Types keys, to whatever has the focus."""
+        """Types keys into the focused element."""
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.keys import Keys
 
@@ -117,7 +118,7 @@ class Browser:
             chain.send_keys(*keys).perform()
 
     def set_gain(self, source: int, db: float) -> None:
-        """Moves the gain of a source."""
+        """Moves the gain slider of a source."""
         self.run(
             "const gain = track.element.querySelectorAll('.gain')[args[0]];"
             "gain.value = args[1]; gain.dispatchEvent(new Event('input'));",
@@ -126,19 +127,19 @@ class Browser:
         )
 
     def seconds(self) -> float:
-        """Where the player is."""
+        """Returns the position of the player."""
         return self.get("player.position / track.rate")
 
     def gains(self) -> list[float]:
-        """The gain of every line as the mixer has it."""
+        """Returns the mixer's linear gain of every line."""
         return self.get("Sep.gains(track, session.mix)")
 
     def status(self) -> str:
-        """What the page says."""
+        """Returns the text of the status line."""
         return self.get("document.getElementById('status').textContent")
 
-    def heard(self, start: int, length: int) -> np.ndarray:
-        """What the present mix sounds like, rendered by the page: (C, T)."""
+    def rendered(self, start: int, length: int) -> np.ndarray:
+        """Returns the current mix as the page renders it, (C, T)."""
         packed = self.run(
             "return render(track, Sep.gains(track, session.mix), args[0], args[1]);",
             start,
@@ -147,7 +148,7 @@ class Browser:
         return np.stack([samples(channel) for channel in packed])
 
     def saved(self, name: str) -> tuple[np.ndarray, int]:
-        """The WAV file that was downloaded, (C, T) integers of 24 bits, and its rate."""
+        """Returns a downloaded WAV file as 24-bit integers (C, T), and its sample rate."""
         self.run("await until(() => !session.saving);")
         path = self.downloads / name
         deadline = time.monotonic() + 10
@@ -155,13 +156,15 @@ class Browser:
             time.sleep(0.05)
         assert [p.name for p in self.downloads.iterdir()] == [name]
         whole = path.read_bytes()
-        assert int.from_bytes(whole[4:8], "little") == len(whole) - 8  # of RIFF
+        assert (
+            int.from_bytes(whole[4:8], "little") == len(whole) - 8
+        )  # size in the RIFF header
         wave_CT, rate = audio.read(path)  # float32 holds 24 bits exactly
         path.unlink()
         return np.round(wave_CT.astype(np.float64) * 2**23), rate
 
     def size(self, width: int, height: int) -> None:
-        """Sets the size of the screen, in CSS pixels; a narrow one is a phone's."""
+        """Sets the size of the screen in CSS pixels; below 500 it emulates a phone."""
         mobile = width < 500
         metrics = {
             "width": width,
@@ -172,11 +175,11 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def log(self) -> list[str]:
-        """What the console was told since the last call."""
+        """Returns the console's messages since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def addresses(self) -> list[str]:
-        """All that was asked for since the last call."""
+        """Returns the addresses requested since the last call."""
         log = self.driver.get_log("performance")
         events = [json.loads(entry["message"])["message"] for entry in log]
         sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
@@ -185,7 +188,10 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser whose profile and downloads lie in a folder; without one the tests skip."""
+    """Starts a browser with its profile and downloads in a folder.
+
+    The test is skipped if no browser is installed.
+    """
     webdriver = pytest.importorskip("selenium.webdriver")
     from selenium.webdriver.chrome.service import Service
 

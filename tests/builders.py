@@ -3,7 +3,9 @@
 import jax
 import numpy as np
 
-from sep.config import get_config
+from sep.model.settings import ModelSettings
+from sep.runtime.settings import changed
+from sep.training.settings import RunSettings
 
 RATE = 44100
 NAMES = ("piano", "violin")
@@ -27,24 +29,43 @@ SWITCHES = {
 TIMBRES = {"formant_semitones": 4.0, "body_db": 6.0, "tilt_db": 2.0, "detune_cents": 9.0}
 
 
+SMALL = {
+    **{
+        f"{name}.{key}": value
+        for name in ("magnitude", "log_magnitude", "complex", "mel")
+        for key, value in {"n_fft": 256, "hop_length": 64}.items()
+    },
+    "mel.bands": 12,
+    "waveform.frame_length": 128,
+    "waveform.hop_length": 64,
+    "mdct.frame_length": 256,
+    "learned.frame_length": 128,
+    "learned.hop_length": 64,
+    "learned.filters": 128,
+    "fnn.width": 16,
+    "fnn.context": 1,
+    "cnn.width": 4,
+    "cnn.depth": 1,
+    "rnn.width": 16,
+    "rnn.depth": 1,
+    "lstm.width": 16,
+    "openunmix.width": 16,
+    "openunmix.depth": 1,
+    "openunmix.dropout": 0.0,
+    "tcn.width": 16,
+    "tcn.depth": 2,
+    "bandsplit.width": 8,
+    "bandsplit.depth": 1,
+    "bandsplit.fine": 4,
+    "harmonic.width": 8,
+    "harmonic.depth": 1,
+}
+
+
 def small_model(representation="magnitude", architecture="lstm", **changes):
-    model = get_config().model.to_dict()
-    model |= {"representation": representation, "architecture": architecture}
-    for name in ("magnitude", "log_magnitude", "complex", "mel"):
-        model[name] |= {"n_fft": 256, "hop_length": 64, "max_frequency": 12000.0}
-    model["mel"]["bands"] = 12
-    model["waveform"] = {"frame_length": 128, "hop_length": 64}
-    model["mdct"]["frame_length"] = 256
-    model["learned"] |= {"frame_length": 128, "hop_length": 64, "filters": 64}
-    model["fnn"] |= {"width": 16, "context": 1}
-    model["cnn"] |= {"width": 4, "depth": 1}
-    model["rnn"] |= {"width": 16, "depth": 1}
-    model["lstm"] |= {"width": 16}
-    model["openunmix"] |= {"width": 16, "depth": 1, "dropout": 0.0}
-    model["tcn"] |= {"width": 16, "depth": 2}
-    model["bandsplit"] |= {"width": 8, "depth": 1, "fine": 4}
-    model["harmonic"] |= {"width": 8, "depth": 1}
-    return model | changes
+    """Settings of a model; those without an entry in `SMALL` have their defaults."""
+    names = {"representation": representation, "architecture": architecture}
+    return changed(ModelSettings(), SMALL | names | changes)
 
 
 def init(separator, mixture_BCT):
@@ -55,14 +76,16 @@ def noise(*shape, seed=0, rms=2.0**-4):
     return rms * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def small_config(steps, representation="magnitude", architecture="fnn"):
-    config = get_config().to_dict()
-    config["model"] = small_model(representation, architecture)
-    config["data"] |= {"crop_seconds": 0.2, "batch_size": 2}
-    # Some augmentation: test_mixing has all of it, which takes seconds to compile.
-    config["data"] |= dict.fromkeys(SWITCHES, 0.0) | {"gain_db": 6.0, "polarity": 0.5}
-    plain = dict.fromkeys(TIMBRES, 0.0) | {"pitch_semitones": 1.0}
-    config["data"]["timbre"] = {"other": plain}
-    config["train"] |= {"steps": steps, "warmup_steps": 5, "eval_every": 2, "eval_crops": 2}
-    config["train"]["eval_seconds"] = 0.2
-    return config
+def small_run(steps, representation="magnitude", architecture="fnn"):
+    """Settings of a short run, with some augmentation: all of it takes long to compile."""
+    off = dict.fromkeys(SWITCHES, 0.0) | {"gain_db": 6.0, "polarity": 0.5}
+    timbre = dict.fromkeys(TIMBRES, 0.0) | {"pitch_semitones": 1.0}
+    data = {"crop_seconds": 0.2, "batch_size": 2, **off, "timbre": {"other": timbre}}
+    train = {"steps": steps, "warmup_steps": 5, "eval_every": 2, "eval_crops": 2}
+    train["eval_seconds"] = 0.2
+    return changed(
+        RunSettings(),
+        {"model": small_model(representation, architecture)}
+        | {f"data.{name}": value for name, value in data.items()}
+        | {f"train.{name}": value for name, value in train.items()},
+    )

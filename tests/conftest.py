@@ -1,5 +1,7 @@
 """Shared fixtures: the recordings that come with the project, and a page in a browser."""
 
+import compilation  # noqa: F401, I001 - sets JAX's environment, so it comes first
+
 import signal
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +12,13 @@ from browser import browser
 from hypothesis import settings
 
 from sep import audio
-from sep.listening_page.page import Line, Track, write_page
+from sep.listening_page import sound
+from sep.listening_page.page import Line, PageTrack, write_page
 
-# Of tests in the background shells have SIGINT ignored, and so would all that they start.
+# Background shells start processes with SIGINT ignored; the tests' processes must not be.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes says more about the machine than about the code.
+# The time of an example depends on the machine more than on the code.
 settings.register_profile("sep", deadline=None)
 settings.load_profile("sep")
 
@@ -31,19 +34,31 @@ def duet():
 
 @pytest.fixture(scope="session")
 def example_folder():
-    """Where the example lies."""
+    """Folder of the example."""
     return EXAMPLE
 
 
 @pytest.fixture(scope="session")
 def chrome(tmp_path_factory):
-    """A browser; tests that need one skip where there is none."""
+    """A browser; tests that use it are skipped if none is installed."""
     with browser(tmp_path_factory.mktemp("browser")) as found:
         yield found
 
 
+@pytest.fixture(scope="session")
+def excerpt(tmp_path_factory, duet):
+    """8.5 s of the example, from 3 s on: name -> (path, wave (C, T))."""
+    folder = tmp_path_factory.mktemp("excerpt")
+    found = {}
+    for name, wave_CT in duet.items():
+        part_CT = wave_CT[:, 3 * 44100 : 11 * 44100 + 22050]
+        audio.write(folder / f"{name}.flac", part_CT, 44100)
+        found[name] = folder / f"{name}.flac", part_CT
+    return found
+
+
 class Written(NamedTuple):
-    """A page, and what its two tracks hold: (source, system) -> wave (C, T)."""
+    """A page, and the samples of its two tracks: (source, system) -> wave (C, T)."""
 
     index: Path
     duet: dict
@@ -51,10 +66,11 @@ class Written(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory, duet):
-    """The example with rough estimates, louder than full scale, and a track of noise.
+def written(tmp_path_factory, excerpt):
+    """A page with segments of 1 s, so that a short recording has many of them.
 
-    That one has three channels at 22.05 kHz, and a name that is markup.
+    The first track is the excerpt, with noisy estimates that exceed full scale. The second
+    has three channels of noise at 22.05 kHz, and a name that is markup.
     """
     folder = tmp_path_factory.mktemp("page with a space & 100%")
     rng = np.random.default_rng(0)
@@ -66,7 +82,7 @@ def written(tmp_path_factory, duet):
         ("violin", "reference"),
         ("violin", "rough"),
     ):
-        path, wave_CT = EXAMPLE / f"{source}.flac", duet[source]
+        path, wave_CT = excerpt[source]
         if system == "rough":
             path = folder / f"{source}.wav"
             wave_CT = 3 * wave_CT + 0.01 * rng.standard_normal(wave_CT.shape)
@@ -78,16 +94,21 @@ def written(tmp_path_factory, duet):
     wide_CT = rng.uniform(-1, 1, (3, 22050 * 7 + 1)).astype(np.float32)
     audio.write(folder / "wide.wav", wide_CT, 22050, "FLOAT")
     tracks = [
-        Track("duet", lines),
-        Track(name, [Line(name, "a", folder / "wide.wav", {})]),
+        PageTrack("duet", lines),
+        PageTrack(name, [Line(name, "a", folder / "wide.wav", {})]),
     ]
-    index = write_page(folder / "page", "A page to test", tracks, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sound, "SEGMENT_SECONDS", 1)
+        index = write_page(folder / "page", "A page to test", tracks, name)
     return Written(index, waves, {(name, "a"): wide_CT})
 
 
 @pytest.fixture
 def page(chrome, written):
-    """The page, freshly opened; at the end nothing may have gone wrong, or out."""
+    """The page, newly opened.
+
+    Fails at the end if the console has messages, or if a request left the page's folder.
+    """
     chrome.open(written.index)
     yield chrome
     assert chrome.log() == []

@@ -5,9 +5,10 @@ import functools
 import jax
 import numpy as np
 
-from sep.config import get_config
 from sep.model.release import Model, save_model
 from sep.model.separator import build
+from sep.model.settings import ModelSettings, SeparationSettings
+from sep.runtime.settings import changed
 
 
 @functools.cache
@@ -15,24 +16,26 @@ def small_model(
     architecture="lstm", context=0, chunk_seconds=0.25, wiener_seconds=0.0
 ) -> Model:
     """Of one architecture; `context` is that of `fnn`."""
-    config = get_config().to_dict()
-    config["model"] |= {
-        "architecture": architecture,
-        "sample_rate": 16000,
-        "lstm": {"width": 16, "depth": 1, "dropout": 0.0},
-        "fnn": {"width": 8, "depth": 2, "context": context},
-    }
-    config["model"]["magnitude"] |= {"n_fft": 256, "hop_length": 64}
-    config["separation"] = {
-        "chunk_seconds": chunk_seconds,
-        "overlap": 0.1,
-        "batch_size": 4,
-        "wiener_seconds": wiener_seconds,
-        "wiener_exponent": 1.25,
-    }
-    init = jax.jit(build(config["model"]).init)
+    settings = changed(
+        ModelSettings(),
+        {
+            "architecture": architecture,
+            "sample_rate": 16000,
+            "lstm.width": 16,
+            "lstm.depth": 1,
+            "fnn.width": 8,
+            "fnn.context": context,
+            "magnitude.n_fft": 256,
+            "magnitude.hop_length": 64,
+        },
+    ).in_use()
+    separation = SeparationSettings(
+        chunk_seconds=chunk_seconds, wiener_seconds=wiener_seconds
+    )
+    init = jax.jit(build(settings).init)
     noise = 0.1 * np.random.default_rng(0).standard_normal((1, 1, 4000), np.float32)
-    return Model(config, init(jax.random.key(0), noise)["params"], {})
+    params = init(jax.random.key(0), noise)["params"]
+    return Model(settings, separation, params, {})
 
 
 def save_small_model(path):

@@ -1,20 +1,7 @@
-"""Files that nobody should learn from, as they come up in real folders."""
-
-import os
+"""Corrupt files as they occur in real folders, and files with unusual names."""
 
 import numpy as np
-import soundfile
-
-
-def noise(length=8000, channels=1, seed=0):
-    """White noise (T, C), not clipped."""
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, (length, channels))
-
-
-def save(path, wave_TC, rate=8000, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(os.fsencode(path), wave_TC, rate, **options)
-    return path
+from sounds import noise, save
 
 
 def truncated(path):
@@ -32,14 +19,14 @@ def huge(path):
     save(path, 1e6 * noise(), subtype="FLOAT")
 
 
-# name: (how it is made, what the message says of it)
+# Name: (function that makes the file, part of the error message).
 SPOILT = {
     "truncated.flac": (truncated, "cannot be read as sound"),
     "nothing.wav": (lambda path: path.write_bytes(b""), "is empty"),
     "text.wav": (lambda path: path.write_text("no sound " * 99), "cannot be read as sound"),
     "nan.wav": (not_numbers, "not finite numbers"),
-    "hertz.wav": (lambda path: save(path, noise(), 1), "header says 1 Hz"),
-    "link.wav": (lambda path: path.symlink_to("nowhere.wav"), "is a link to nothing"),
+    "hertz.wav": (lambda path: save(path, noise(), 1), "sample rate of 1 Hz"),
+    "link.wav": (lambda path: path.symlink_to("nowhere.wav"), "is a broken link"),
     "folder.wav": (lambda path: path.mkdir(), "is a folder, not a sound file"),
     "huge.wav": (huge, "beyond full scale"),
     "header.wav": (lambda path: save(path, noise(0)), "has no samples"),
@@ -48,7 +35,7 @@ UNUSUAL = ("Für Elise, 音楽.wav", f"{'long ' * 39}x.flac", "a.b.c.ogg", "-x %
 
 
 def add_spoilt(folder):
-    """One of each kind in a folder; returns their paths."""
+    """Writes one file of each kind to a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (make, _) in SPOILT.items():
         make(folder / name)

@@ -1,11 +1,11 @@
-"""Sound files: the only place that opens them.
+"""Reading and writing of sound files; no other package opens them.
 
-`reading` has what the rest of Sep asks for, and hands a file to the reader that its
-suffix calls for: `sndfile` (libsndfile) or `media` (PyAV). `writing` encodes files that
-appear together or not at all; `unclipped` keeps them from clipping; `resampling` converts
-streams between rates.
+`reading` has the functions for the rest of Sep. It passes a file to the reader for its
+suffix: `sndfile` (libsndfile) or `media` (PyAV). `writing` encodes files that appear
+together or not at all. `unclipped` keeps them from clipping. `resampling` converts streams
+between sample rates, `recut` cuts streams into blocks of other lengths.
 
-Shapes: C channel, T sample; samples are floating point, full scale is 1.
+Shapes: C channel, T sample. Samples are floating point; full scale is 1.
 """
 
 from sep.audio.encodings import CONTAINERS, Encoding, choose

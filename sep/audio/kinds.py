@@ -1,26 +1,29 @@
-"""What there is to say about a sound file, whoever reads or writes it."""
+"""Types that describe a sound file, common to readers and writers."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-# Vorbis writes of millions of samples at once crash libsndfile 1.2; and memory is bounded.
+import numpy as np
+
+# Vorbis writes of millions of samples at once crash libsndfile 1.2. It also bounds memory.
 BLOCK = 2**14
 
 
 class Format(NamedTuple):
-    """What a stem must keep of its recording."""
+    """Sample rate in Hz and channels: stems have those of their recording."""
 
     sample_rate: int
     channels: int
 
 
 class About(NamedTuple):
-    """What else it should keep: what a file says beside its samples.
+    """Metadata of a file, which stems keep as well.
 
     Attributes:
       tags: title, artist and others, by libsndfile's names.
-      speakers: of the channels, as libsndfile numbers them; none if the file has none.
+      speakers: of the channels, by libsndfile's numbers; empty if the file has none.
       broadcast: libsndfile's SF_BROADCAST_INFO, as bytes; empty if there is none.
       offset: samples from the time reference of `broadcast` to the first sample.
     """
@@ -32,13 +35,13 @@ class About(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """Properties of a file according to its header.
 
     Attributes:
-      format: see `Format`.
-      length: samples that it announces; 0 if it does not say.
-      bits: of its integer samples; 0 if they are floating point or were coded with loss.
-      about: see `About`.
+      format: sample rate and channels.
+      length: in samples; 0 if the header does not contain it.
+      bits: width of integer samples; 0 if they are floating point or were lossily coded.
+      about: metadata.
     """
 
     format: Format
@@ -47,11 +50,28 @@ class Header(NamedTuple):
     about: About
 
 
+class Reader(Protocol):
+    """A file open for reading."""
+
+    header: Header
+
+    def blocks(self, first: int, dtype: str) -> Iterator[np.ndarray]:
+        """Yields blocks (T, C) from sample `first` on, which may be beyond the end.
+
+        Args:
+          first: index of a sample.
+          dtype: "float32" or "float64".
+
+        Raises:
+          UserError: the file is damaged, or cut short.
+        """
+
+
 def name_for_c(path: Path) -> str | bytes:
-    """As libsndfile wants it: bytes where names need not be UTF-8, text on Windows."""
+    """Returns a path for libsndfile: bytes, as names need not be UTF-8; text on Windows."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def place(sample: int, sample_rate: int) -> str:
-    """A position, for people."""
+    """Returns a position in a file for messages, in seconds and samples."""
     return f"{sample / sample_rate:.3f} s (sample {sample})"

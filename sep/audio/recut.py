@@ -1,4 +1,4 @@
-"""Streams of blocks, cut anew: what keeps memory bounded for recordings of any length."""
+"""Streams of blocks, cut into other lengths in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,8 +6,9 @@ import numpy as np
 
 
 def recut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Blocks (..., any length) as blocks (..., `size`); only the last may be shorter."""
-    waiting, count = [], 0
+    """Yields blocks (..., any length) as blocks (..., `size`); the last may be shorter."""
+    waiting: list[np.ndarray] = []
+    count = 0
     for block in blocks:
         while count + block.shape[-1] >= size:
             cut = size - count
@@ -23,11 +24,13 @@ def recut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 def windows(
     blocks: Iterable[np.ndarray], size: int, hop: int
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    """Windows (..., size) of a stream, every `hop` samples; with each, if it is the last.
+    """Yields windows (..., `size`) of a stream, every `hop` samples.
 
-    The last alone can be shorter.
+    Yields:
+      A window, and whether it is the last. Only the last may be shorter.
     """
-    waiting, length = [], 0
+    waiting: list[np.ndarray] = []
+    length = 0
     for block in blocks:
         waiting.append(block)
         length += block.shape[-1]

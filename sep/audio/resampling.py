@@ -9,7 +9,7 @@ import soxr
 def resample(
     waves: Iterable[np.ndarray], from_rate: int, to_rate: int
 ) -> Iterator[np.ndarray]:
-    """A stream of blocks (..., T) at another rate; the leading axes stay as they are."""
+    """Yields a stream of blocks (..., T) at another rate; leading axes are unchanged."""
     if from_rate == to_rate:
         yield from waves
         return

@@ -1,13 +1,14 @@
-"""Files of integers that never clip: one gain for all, if any needs one.
+"""Writes files without clipping, with one gain for all of them.
 
-Which gain is known once all is there. So what is to be written waits in a temporary file
-of floating point, unless the files can hold any level themselves.
+The gain is known only after the last sample. Until then the samples are kept in a
+temporary file of floating point, unless the files themselves are floating point.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from sep.audio.kinds import BLOCK, About, Format
 from sep.audio.writing import Encoder, writers
 
 
-class Takes:
-    """Where waves go, block by block.
+class Outputs:
+    """Files that are written together, block by block.
 
     Attributes:
-      gain: that was applied to all of them, at most 1; known once all is written.
+      gain: the gain of all files, at most 1; final when the files are complete.
     """
 
     def __init__(self, files: list[Encoder]):
@@ -32,33 +33,35 @@ class Takes:
             file.write(wave_CT.T)
 
 
-class _Waiting(Takes):
-    """Keeps all in a temporary file until the loudest sample is known."""
+class _SpooledOutputs(Outputs):
+    """Keeps all samples in a temporary file until the peak is known."""
 
-    def __init__(self, files: list[Encoder], spool, bits: int, channels: int):
+    def __init__(
+        self, files: list[Encoder], spool: IO[bytes], bits: int, channels: int
+    ) -> None:
         super().__init__(files)
-        # 32-bit floats hold what up to 24 bits need.
-        self._dtype = np.float64 if bits > 24 else np.float32
+        # 32-bit floats are exact for integers of up to 24 bits.
+        self._dtype = np.dtype(np.float64 if bits > 24 else np.float32)
         self._spool, self._channels = spool, channels
         self._highest = 1 - 2.0 ** (1 - bits) if bits else 1.0
-        self._half = 2.0**-bits if bits else 0.0  # a step's; by so much rounding forgives
+        self._half_step = 2.0**-bits if bits else 0.0  # rounding corrects an excess of it
         self._loudest, self._lowest = 0.0, 0.0
 
     def write(self, waves_OCT: np.ndarray) -> None:
         self._loudest = max(self._loudest, float(waves_OCT.max()))
         self._lowest = min(self._lowest, float(waves_OCT.min()))
-        # In blocks of one size but for the last, each (T, O, C).
+        # As (T, O, C): the file can then be read in blocks of another length.
         self._spool.write(np.moveaxis(waves_OCT, -1, 0).astype(self._dtype).tobytes())
 
     def finish(self) -> None:
-        """Completes the files."""
-        if self._loudest >= self._highest + self._half:
+        """Determines the gain, and writes the files."""
+        if self._loudest >= self._highest + self._half_step:
             self.gain = self._highest / self._loudest
-        if -self._lowest > 1 + self._half:
+        if -self._lowest > 1 + self._half_step:
             self.gain = min(self.gain, -1 / self._lowest)
         self._spool.seek(0)
         shape = -1, len(self._files), self._channels
-        size = BLOCK * shape[1] * shape[2] * np.dtype(self._dtype).itemsize
+        size = BLOCK * shape[1] * shape[2] * self._dtype.itemsize
         while block := self._spool.read(size):
             block_TOC = np.frombuffer(block, self._dtype).reshape(shape) * self.gain
             for file, wave_TC in zip(
@@ -74,19 +77,26 @@ def unclipped(
     length: int,
     encoding: Encoding,
     about: About | None = None,
-) -> Iterator[Takes]:
-    """As `writers`, for waves that may be louder than the files can hold.
+) -> Iterator[Outputs]:
+    """Opens files as `writers` does, for waves that may exceed full scale.
+
+    Args:
+      paths: of the O files.
+      sound: sample rate and channels.
+      length: in samples.
+      encoding: of the files.
+      about: their metadata.
 
     Raises:
-      UserError: they cannot be written.
+      UserError: the files cannot be written.
     """
     paths = list(paths)
     with writers(paths, sound, length, encoding, about) as files:
         if not encoding.clips:
-            yield Takes(files)
+            yield Outputs(files)
             return
-        # Nameless where the system can do that, so that nothing is left of it.
+        # It has no name where the system supports that, and cannot be left behind.
         with tempfile.TemporaryFile(dir=paths[0].parent) as spool:
-            takes = _Waiting(files, spool, encoding.bits, sound.channels)
-            yield takes
-            takes.finish()
+            outputs = _SpooledOutputs(files, spool, encoding.bits, sound.channels)
+            yield outputs
+            outputs.finish()

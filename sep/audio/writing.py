@@ -1,4 +1,4 @@
-"""Sound files that appear together or not at all."""
+"""Writes sound files that appear together or not at all."""
 
 import contextlib
 import errno
@@ -24,26 +24,26 @@ class Encoder:
         self._file, self._bits = file, bits
 
     def write(self, wave_TC: np.ndarray) -> None:
-        """Appends samples (T, C); integers are as wide as their type."""
+        """Appends samples (T, C): floating point, or integers of the type's full scale."""
         for start in range(0, len(wave_TC), BLOCK):
             block_TC = wave_TC[start : start + BLOCK]
             if self._bits:
                 block_TC = quantised(block_TC, self._bits)
             try:
                 self._file.write(np.ascontiguousarray(block_TC))
-            except AssertionError:  # what soundfile makes of a write that did not fit
+            except AssertionError:  # soundfile raises it on a full disk
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 def quantised(wave: np.ndarray, bits: int) -> np.ndarray:
-    """Samples as int32 whose first `bits` hold the nearest integers; the rest is 0.
+    """Returns samples as int32: the nearest integers of `bits` in the upper bits, then 0.
 
-    libsndfile's own way rounds down, and takes full scale for one less than reading does.
+    libsndfile itself rounds down, and takes full scale to be one less than on reading.
     """
     if np.issubdtype(wave.dtype, np.integer):
         wave = wave / 2.0 ** (8 * wave.itemsize - 1)
     top = 2.0 ** (bits - 1)
-    # In two steps of 64 bits: 32-bit floats cannot hold the largest integers.
+    # In float64: 32-bit floats cannot represent the largest integers.
     numbers = np.rint(wave.astype(np.float64) * top).clip(-top, top - 1)
     return (numbers * 2.0 ** (32 - bits)).astype(np.int32)
 
@@ -58,16 +58,23 @@ def writers(
 ) -> Iterator[list[Encoder]]:
     """Opens files to write together: all appear under their names, or none.
 
-    They grow as hidden files beside their places and are renamed at the end. Files too
-    large for plain WAV become RF64, which keeps the suffix and is read like it.
+    They are written as hidden files beside their places, and renamed at the end. Files
+    that are too large for plain WAV become RF64, with the same suffix.
+
+    Args:
+      paths: of the files.
+      sound: sample rate and channels.
+      length: in samples.
+      encoding: of the files.
+      about: their metadata.
 
     Raises:
-      UserError: they cannot be written.
+      UserError: the files cannot be written.
     """
     paths, about = list(paths), about or About()
     options = encoding.options(sound, length, len(about.speakers) == sound.channels)
     parts = [part_of(path) for path in paths]
-    made = []
+    made: list[Path] = []
     try:
         made = [f for path in paths for f in path.parents if not f.exists()]
         for path in paths:
@@ -88,21 +95,32 @@ def writers(
         reason = getattr(error, "error_string", None) or error.strerror or str(error)
         raise UserError(
             f"{paths[0].parent}: cannot be written ({reason.rstrip('.')}); "
-            "choose another folder, or see to its permissions and free space"
+            "choose another folder, or check its permissions and free space"
         ) from None
     finally:
         for part in parts:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-        for folder in made:  # those that hold nothing
+        for folder in made:  # rmdir removes only empty ones
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -> None:
-    """Writes one WAV or FLAC file at once, under a temporary name until it is whole.
+def write(
+    path: Path, wave_CT: np.ndarray, sample_rate: int, subtype: str = "PCM_16"
+) -> None:
+    """Writes one WAV or FLAC file, under a temporary name until it is complete.
 
-    Samples of int16 are kept as they are by PCM_16; what is beyond full scale is clipped.
+    PCM_16 preserves samples of int16. Samples beyond full scale are clipped.
+
+    Args:
+      path: the file; FLAC if its suffix is .flac, else WAV.
+      wave_CT: floating point, or integers of the type's full scale.
+      sample_rate: in Hz.
+      subtype: a sample format of the container; see `CONTAINERS`.
+
+    Raises:
+      UserError: the file cannot be written.
     """
     channels, length = wave_CT.shape
     sound = Format(sample_rate, channels)
@@ -112,8 +130,8 @@ def write(path: Path, wave_CT: np.ndarray, sample_rate: int, subtype="PCM_16") -
 
 
 def encode_flac(integers_CT: np.ndarray, sample_rate: int) -> bytes:
-    """24-bit integers (C, T), at most 8 channels, as the bytes of a FLAC file."""
+    """Returns the FLAC file of 24-bit integers (C, T), of at most 8 channels."""
     file = io.BytesIO()
-    shifted_TC = integers_CT.T.astype(np.int32) << 8  # libsndfile takes the upper bits
+    shifted_TC = integers_CT.T.astype(np.int32) << 8  # libsndfile uses the upper bits
     soundfile.write(file, shifted_TC, sample_rate, format="FLAC", subtype="PCM_24")
     return file.getvalue()

@@ -18,8 +18,9 @@ from pathlib import Path
 from absl import flags
 
 from sep import cli
-from sep.config import get_config
+from sep.data.settings import DataSettings
 from sep.errors import UserError
+from sep.model.settings import ModelSettings
 
 _SOURCES = flags.DEFINE_list(
     "sources", None, "Names of the sources; by default taken from the names of folders."
@@ -29,7 +30,7 @@ _MISSING = flags.DEFINE_bool(
     "missing_is_silence", False, "A source that a track has no file of is silent there."
 )
 _CROP = flags.DEFINE_float(
-    "crop_seconds", get_config().data.crop_seconds, "Excerpts that training takes."
+    "crop_seconds", DataSettings().crop_seconds, "Excerpts that training takes."
 )
 
 
@@ -57,9 +58,9 @@ def main(argv: list[str]) -> int:
                 indices[split] = folders.index_of(data / split, sources)
         except UserError as error:
             missing.append(str(error))
-    settings = get_config()
     try:
-        rooms.load(data / "rooms", settings.model.sample_rate, settings.data.room_seconds)
+        seconds = DataSettings().room_seconds
+        rooms.load(data / "rooms", ModelSettings().sample_rate, seconds)
     except UserError as error:
         missing.append(str(error))
     paths = dict.fromkeys(

@@ -1,10 +1,10 @@
-"""Learns the dictionaries of supervised NMF, a reference that evaluations can show.
+"""Learns the dictionaries of supervised NMF, a reference of evaluate.py.
 
   python -m sep.cli.nmf --data=my-stems --out=dictionaries.safetensors
 
-DATA/train/ holds recordings of single instruments, as for train.py. Of each source so many
-seconds are drawn at random, where there is sound, and its spectra learned from them: less
-than a minute with the values given here. The same command learns the same spectra.
+DATA/train/ has recordings of single instruments, as for train.py. For each source, excerpts
+with sound are drawn at random, and spectra are learned from them. With the default values
+that takes less than a minute. The same command learns the same spectra.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from sep.errors import UserError
 _DATA = flags.DEFINE_string("data", None, "Folder with train/.", required=True)
 _OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
 _SOURCES = flags.DEFINE_list("sources", ["piano", "violin"], "Names of their folders.")
-_SECONDS = flags.DEFINE_integer("seconds", 120, "Sound drawn of each source.", 1)
-_RANK = flags.DEFINE_integer("rank", 64, "Spectra learned of each source.", 1)
-_SEED = flags.DEFINE_integer("seed", 0, "Another seed, other excerpts and start.", 0)
+_SECONDS = flags.DEFINE_integer("seconds", 120, "Seconds of sound of each source.", 1)
+_RANK = flags.DEFINE_integer("rank", 64, "Spectra learned for each source.", 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the excerpts and of the random start.", 0)
 _CACHE = flags.DEFINE_string(
     "cache", "", "Folder for decoded stems; default: ~/.cache/sep/stems."
 )
@@ -31,10 +31,10 @@ def run() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """What the command does once its flags are parsed."""
+    """Runs the command with parsed flags."""
     cli.expect_no_arguments(argv)
     if len(set(_SOURCES.value)) < max(len(_SOURCES.value), 1):
-        raise UserError("--sources wants different names, as in piano,violin")
+        raise UserError("--sources needs different names, as in piano,violin")
 
     # Slow imports, after the flags have been checked.
     import numpy as np

@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
     """What the command does once its flags are parsed."""
     cli.expect_no_arguments(argv)
     with cli.plain_flag_errors():
-        settings = config.plain(flags.FLAGS.config)
+        settings = config.settings_of(flags.FLAGS.config)
 
     # Slow imports, after the flags have been checked.
     from sep.runtime.files import locked
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
     )
     test = next(iter(tests))
     earlier = earlier_rows(test)
-    first = settings["seed"]
+    first = settings.seed
     planned = cells(chosen_pairs(earlier, test), range(first, first + _SEEDS.value))
     known = {row["architecture"]: row["learning_rate"] for row in earlier}
     study.check()

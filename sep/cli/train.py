@@ -22,13 +22,14 @@ All devices of the machine share each batch. With more machines run this on each
 where HOST is the machine of process 0, and DATA and RUN are the same folders for all; on
 TPU pods, Slurm and Open MPI --coordinator=auto is enough.
 
-Settings are listed, with their values and meaning, in sep/config.py.
+`python -m sep.config` lists every setting with its default, unit, range and meaning.
 """
 
 import contextlib
 import json
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import config_flags
@@ -36,6 +37,11 @@ from ml_collections import config_flags
 from sep import cli, config
 from sep.errors import UserError
 from sep.runtime.files import locked, replacing
+from sep.runtime.settings import MACHINE, RUN, as_dict, from_dict
+from sep.training.settings import RunSettings, run_differences
+
+if TYPE_CHECKING:
+    from sep.data.material import Material
 
 _ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
@@ -64,14 +70,6 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESS = flags.DEFINE_integer("process", None, "Number of this process.", lower_bound=0)
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
-
-# Settings that may change when a run goes on. More steps stretch the learning rate's curve.
-MAY_CHANGE = frozenset(
-    {"data.workers", "data.cache", "data.strict", "train.steps", "train.checkpoint_seconds"}
-    | {"train.max_skipped", "train.patience"}
-    | {"separation.chunk_seconds", "separation.overlap", "separation.batch_size"}
-    | {"separation.wiener_seconds", "separation.wiener_exponent"}
-)
 
 
 def run() -> None:
@@ -102,7 +100,7 @@ def main(argv: list[str]) -> None:
         train(settings, Path(_WORKDIR.value), leads=devices.leads())
 
 
-def train(settings: dict, workdir: Path, *, leads: bool) -> None:
+def train(settings: RunSettings, workdir: Path, *, leads: bool) -> None:
     """Checks, reads, trains and says what came of it. Who leads does the writing."""
     from sep.data.material import check_folders
     from sep.training import tensorboard
@@ -113,7 +111,11 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     if _TENSORBOARD.value:
         tensorboard.writer_class()
     stop = []
-    check_folders(settings, Path(_DATA.value))
+    check_folders(
+        Path(_DATA.value),
+        settings.model.outputs,
+        missing_is_silence=settings.data.missing_is_silence,
+    )
 
     def leave(signum, _) -> None:
         stop.append(True)
@@ -127,7 +129,7 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
             signal.signal(name, leave)
         release = fit(
             settings,
-            *material,
+            material,
             workdir,
             metadata={"commit": cli.commit()},
             stopped=lambda: bool(stop),
@@ -143,65 +145,66 @@ def train(settings: dict, workdir: Path, *, leads: bool) -> None:
     print(f"model: {release}" if release.exists() else "no model before a validation")
 
 
-def read(settings: dict, *, quiet: bool):
+def read(settings: RunSettings, *, quiet: bool) -> "Material":
     """What there is to train on; says how much of it."""
     import jax
 
     from sep.data.material import read_material
 
-    model, data = settings["model"], settings["data"]
-    material = read_material(settings, Path(_DATA.value))
+    model, data = settings.model, settings.data
+    material = read_material(
+        Path(_DATA.value), model.outputs, model.sample_rate, settings.data
+    )
     if quiet:
         return material
     for name, found in material.train.solos.items():
-        hours = sum(stem.length for stem in found) / model["sample_rate"] / 3600
+        hours = sum(stem.length for stem in found) / model.sample_rate / 3600
         print(f"{name}: {len(found)} recordings, {hours:.2f} hours")
-    unused = " (not used: --config.data.room is 0)" if not data["room"] else ""
+    unused = " (not used: --config.data.room is 0)" if not data.room else ""
     print(f"tracks: {len(material.train.tracks)}, rooms: {len(material.rooms_RL)}{unused}")
     print(
-        f"{model['architecture']} on {model['representation']}, "
-        f"{settings['train']['steps']} steps, on {jax.device_count()} x "
+        f"{model.architecture} on {model.representation}, "
+        f"{settings.train.steps} steps, on {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}"
     )
     return material
 
 
-def chosen_settings() -> dict:
-    """The config with the shorter flags over it, as plain JSON types."""
+def chosen_settings() -> RunSettings:
+    """The settings of the config, with the shorter flags over it."""
     settings = flags.FLAGS.config
     if _ARCH.value:
         settings.model.architecture = _ARCH.value
     if _REPRESENTATION.value:
         settings.model.representation = _REPRESENTATION.value
-    return config.plain(settings)
+    return config.settings_of(settings)
 
 
-def claim(workdir: Path, settings: dict) -> None:
+def claim(workdir: Path, settings: RunSettings) -> None:
     """Writes WORKDIR/config.json, or refuses a workdir of another config.
 
     One in which no step was taken may get any other; where one was, there has to be one.
 
     Raises:
-      UserError: the configs differ in more than `MAY_CHANGE`, or the file is no config.
+      UserError: settings differ that may not when a run is resumed, or the file is no
+        config.
     """
     path = workdir / "config.json"
     if took_a_step(workdir):
-        from sep.model.release import changes
-
         try:
-            found = changes(json.loads(path.read_text()), settings)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            before = from_dict(RunSettings, json.loads(path.read_text()))
+        except (OSError, ValueError, UserError):
             raise UserError(
                 f"{path}: is no config of the run that is there; use another --workdir"
             ) from None
-        told = "; ".join(text for name, text in found.items() if name not in MAY_CHANGE)
+        told = "; ".join(run_differences(before, settings, RUN, MACHINE))
         if told:
             raise UserError(
                 f"{workdir}: was made with another config ({told}); "
                 "use its settings or another --workdir"
             )
     with replacing(path) as part:
-        part.write_text(json.dumps(settings, indent=2))
+        part.write_text(json.dumps(as_dict(settings), indent=2))
 
 
 def took_a_step(workdir: Path) -> bool:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from sep.data.settings import DataSettings
+
 GRID = 2048
 LOWEST_HZ = 60.0  # under it every curve is level
 ECHO = 4096  # samples of an echo in which channels differ
@@ -49,15 +51,15 @@ def low_pass(key: Array, lowest_hz: float, rate: float) -> Array:
     return jnp.clip(-_STEEP_DB * above_G, -90.0, 0.0)
 
 
-def band_limits(key: Array, sources: int, data, rate: float) -> Array:
+def band_limits(key: Array, sources: int, data: DataSettings, rate: float) -> Array:
     """Low-passes (S, G), in dB, of some sources or of all alike."""
 
     def limit(key):
         cut_key, chance_key = jax.random.split(key)
-        curve_G = low_pass(cut_key, data["band_limit_hz"], rate)
-        return jnp.where(jax.random.bernoulli(chance_key, data["band_limit"]), curve_G, 0.0)
+        curve_G = low_pass(cut_key, data.band_limit_hz, rate)
+        return jnp.where(jax.random.bernoulli(chance_key, data.band_limit), curve_G, 0.0)
 
-    return jax.vmap(limit)(shared(key, sources, data["shared"]))
+    return jax.vmap(limit)(shared(key, sources, data.shared))
 
 
 def fft_length(samples: int) -> int:
@@ -106,7 +108,7 @@ def diffused(key: Array, spectrum_SCF: Array, share: float, rate: float) -> Arra
     return spectrum_SCF + jnp.stack([side_SF, -side_SF], 1)
 
 
-def reverberation(key: Array, sources: int, rooms_RL: Array, data) -> Array:
+def reverberation(key: Array, sources: int, rooms_RL: Array, data: DataSettings) -> Array:
     """Impulse responses (S, L): the direct path at 0, and some of a room after it.
 
     Sources that share a room stand at different distances in it.
@@ -116,11 +118,11 @@ def reverberation(key: Array, sources: int, rooms_RL: Array, data) -> Array:
     def response(key, distance):
         index_key, chance_key = jax.random.split(key)
         room_L = rooms_RL[jax.random.randint(index_key, (), 0, len(rooms_RL))]
-        inside = jax.random.bernoulli(chance_key, data["room"])
+        inside = jax.random.bernoulli(chance_key, data.room)
         return (room_L * inside * distance).at[0].set(1.0)
 
     distance_S = jax.random.uniform(distance_key, (sources,))
-    return jax.vmap(response)(shared(room_key, sources, data["shared"]), distance_S)
+    return jax.vmap(response)(shared(room_key, sources, data.shared), distance_S)
 
 
 def shared(key: Array, sources: int, chance: float) -> Array:

@@ -14,7 +14,7 @@ import grain
 import numpy as np
 import soxr
 
-from sep.data.mixing import strengths_of
+from sep.data.settings import DataSettings
 from sep.data.stems import ACTIVITY_BLOCK, Stem, Stems
 from sep.errors import UserError
 from sep.model.names import RESIDUAL
@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
 def batches(
     stems: Stems,
     names: Sequence[str],
-    config,
+    data: DataSettings,
     *,
     crop: int,
     seed: int,
@@ -54,7 +54,7 @@ def batches(
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Endless batches (B, S, C, T) from step `first_step` on; `config` is the `data` part.
+    """Endless batches (B, S, C, T) from step `first_step` on; `crop` is T in samples.
 
     Of every batch, process p of P gets rows p * B / P up to the next one's: together
     they have what one process alone would have.
@@ -63,41 +63,47 @@ def batches(
       ValueError: crops of fewer than 2 samples, or a batch that processes cannot share.
       UserError: a source is silent everywhere.
     """
-    size = config["batch_size"]
+    size = data.batch_size
     rows, rest = divmod(size, processes)
     if rest:
         raise ValueError(f"{processes} processes cannot share batches of {size} evenly")
-    recipe = _recipe(stems, names, config, crop)
+    recipe = _recipe(stems, names, data, crop)
 
     def example(number: int) -> np.ndarray:
         step, row = divmod(number, rows)
         return _example(recipe, (seed, step * size + process * rows + row))
 
     examples = grain.MapDataset.range(first_step * rows, _FOREVER).map(example)
-    workers = config["workers"]
+    workers = data.workers
     ahead = workers + 1 if workers else 0
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=ahead)
     return iter(examples.batch(rows).to_iter_dataset(options))
 
 
 def fixed_crops(
-    stems: Stems, names: Sequence[str], config, *, count: int, crop: int, seed: int
+    stems: Stems,
+    names: Sequence[str],
+    data: DataSettings,
+    *,
+    count: int,
+    crop: int,
+    seed: int,
 ) -> np.ndarray:
     """The same crops (count, S, C, T) whenever they are asked for: unpaired, as recorded.
 
     Raises:
       ValueError, UserError: as `batches`.
     """
-    recipe = _recipe(stems, names, config, crop)
+    recipe = _recipe(stems, names, data, crop)
     plain = [pool._replace(semitones=0.0) for pool in recipe.any]
     recipe = recipe._replace(any=plain, aligned=0.0, solos=0.0)
     return np.stack([_example(recipe, (seed, number)) for number in range(count)])
 
 
-def _recipe(stems: Stems, names: Sequence[str], config, crop: int) -> Recipe:
+def _recipe(stems: Stems, names: Sequence[str], data: DataSettings, crop: int) -> Recipe:
     if crop < 2:
         raise ValueError(f"crops need 2 samples or more: {crop}")
-    semitones = {name: strengths_of(config, name)["pitch_semitones"] for name in names}
+    semitones = {name: data.timbre_of(name).pitch_semitones for name in names}
     every, alone = [], []
     for name in names:
         pools = [
@@ -114,9 +120,9 @@ def _recipe(stems: Stems, names: Sequence[str], config, crop: int) -> Recipe:
         [_sounding([track[name] for name in wanted]) for track in stems.tracks],
         min(semitones.values()),
     )
-    aligned = config["aligned"] if together else 0.0
-    solos = config["solos"] if all(alone) else 0.0
-    return Recipe(every, alone, together, aligned, solos, config["channels"], crop)
+    aligned = data.aligned if together else 0.0
+    solos = data.solos if all(alone) else 0.0
+    return Recipe(every, alone, together, aligned, solos, data.channels, crop)
 
 
 def _pool(groups: list, active: list[np.ndarray], semitones: float) -> Pool | None:

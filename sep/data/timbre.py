@@ -5,7 +5,7 @@ are drawn anew for each example: the resonances of a body, a violin's above all,
 narrow peaks on a slope with one broad rise, the bridge hill, at 2 to 3.5 kHz (Dünnwald
 1991; Jansson 1997), and an envelope that moves along frequency is a body of another size.
 
-Strengths are the entries of `data.timbre` in the config; 0 costs nothing. Shapes: S
+Strengths are `TimbreSettings`; 0 costs nothing. Shapes: S
 source, C channel, T sample, G grid frequency (see `filters`), P peak, K band, N block.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from sep.data.filters import GRID, LOWEST_HZ, lines_KG, octaves_G, uniform
+from sep.data.settings import TimbreSettings
 
 FILTERS = ("body_db", "tilt_db", "formant_semitones")  # strengths of what is a filter
 # A body: narrow peaks, and the bridge hill last. Widths are deviations in octaves.
@@ -31,13 +32,16 @@ _FORMANT_LIMIT_DB = 15.0
 _BLOCK = 128  # samples, at most, that a detuned copy takes from one place
 
 
-def curves(key_S: Array, power_SG: Array, strengths: Sequence, rate: float) -> Array:
+def curves(
+    key_S: Array, power_SG: Array, strengths: Sequence[TimbreSettings], rate: float
+) -> Array:
     """The filters that make other instruments of these: dB (S, G).
 
     `power_SG` is what each plays, and `strengths` its settings; 0 leaves it as it is.
     """
     body_S, tilt_S, shift_S = (
-        np.array([each[name] for each in strengths], np.float32) for name in FILTERS
+        np.array([getattr(each, name) for each in strengths], np.float32)
+        for name in FILTERS
     )
 
     def one(key, power_G, body_db, tilt_db, semitones):

@@ -1,1 +1,1 @@
-"""Evaluation: from tracks whose sources are known to scores."""
+"""Evaluation of separators on tracks with known sources."""

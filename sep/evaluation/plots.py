@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from sep.errors import UserError
+from sep.evaluation.metrics import MAIN, METRICS
 from sep.evaluation.score import Row
 from sep.evaluation.statistics import by_track
-from sep.evaluation.tables import LABELS
 from sep.runtime.files import replacing
 
 
 class MissingError(UserError):
-    """What draws is not installed."""
+    """Matplotlib is not installed."""
 
 
-def library():
-    """Matplotlib's pyplot, drawing to files. Raises MissingError if it is not there."""
+def library() -> ModuleType:
+    """Returns Matplotlib's pyplot, set to draw to files.
+
+    Raises:
+      MissingError: Matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ImportError:
@@ -31,7 +36,7 @@ def library():
 
 
 def boxes(path: Path, rows: Sequence[Row], test: str) -> None:
-    """Writes a PNG: SI-SDR of a test set's tracks, system by system, source by source."""
+    """Writes a PNG with boxes of the main metric over a test set's tracks."""
     pyplot = library()
     systems = list(dict.fromkeys(row.system for row in rows if row.test == test))
     sources = list(dict.fromkeys(row.source for row in rows if row.test == test))
@@ -40,13 +45,13 @@ def boxes(path: Path, rows: Sequence[Row], test: str) -> None:
     )
     width = 0.8 / len(sources)
     for number, source in enumerate(sources):
-        found = [by_track(rows, test, source, system, "si_sdr") for system in systems]
+        found = [by_track(rows, test, source, system, MAIN) for system in systems]
         values = [list(filter(np.isfinite, of_tracks.values())) for of_tracks in found]
-        places = np.arange(len(systems)) + (number - (len(sources) - 1) / 2) * width
+        positions = np.arange(len(systems)) + (number - (len(sources) - 1) / 2) * width
         colour = f"C{number}"
         drawn = axes.boxplot(
             values,
-            positions=places,
+            positions=positions,
             widths=0.85 * width,
             patch_artist=True,
             medianprops={"color": "black"},
@@ -57,7 +62,7 @@ def boxes(path: Path, rows: Sequence[Row], test: str) -> None:
             box.set_alpha(0.6)
         axes.plot([], [], "s", color=colour, alpha=0.6, label=source)
     axes.set_xticks(range(len(systems)), systems, rotation=20)
-    axes.set_ylabel(f"{LABELS['si_sdr']} (dB)")
+    axes.set_ylabel(METRICS[MAIN].axis_label)
     axes.set_title(test)
     axes.grid(axis="y", alpha=0.3)
     axes.legend()

@@ -1,129 +1,142 @@
-"""Scores of systems over folders of tracks whose sources are known: see `evaluate.py`.
+"""Scores of systems on tracks with known sources: see `evaluate.py`.
 
-What has been scored is noted in a file a track and system, with what it depended on, so
-an evaluation that was interrupted, or that gets one more system, goes on.
+A note for each track and system holds the scores and what they depend on. An evaluation
+that was interrupted, or that has one more system or metric, computes only what is missing.
 
 Shapes: S source, C channel, T sample.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sep import audio
 from sep.audio import Encoding, Format
 from sep.errors import UserError
-from sep.evaluation.bss_eval import bss_eval
-from sep.evaluation.metrics import leakage, si_sdr, usdr
+from sep.evaluation.metrics import METRICS, Signals, measure
 from sep.evaluation.tracks import Place, Track, file_of, read
 from sep.model.names import MIXTURE
 from sep.runtime.files import remove, replacing
 from sep.runtime.progress import progress_bar
 
-REFERENCE = "reference"  # in sounds that are kept: the true sources
-METRICS = ("si_sdr", "si_sdri", "usdr", "sdr", "isr", "sir", "sar", "leakage")
-WINDOW_SECONDS = 1.0  # of BSS Eval's windows and of pauses, which touch each other
-# Another, if a metric or a reference no longer gives the same numbers.
-FORMAT = "sep-scores-1"
+REFERENCE = "reference"  # name of the true sources on the listening page
+WINDOW_SECONDS = 1.0  # of the windows of BSS Eval and of leakage, which touch each other
+# Format of notes. The first one has no versions of metrics; all of its metrics had 1.
+FORMAT = "sep-scores-2"
+_FIRST_FORMAT = "sep-scores-1"
+
+TrackScores = dict[str, dict[str, float]]  # of one system, by metric and source
 
 
 class System(NamedTuple):
-    """Something that makes estimates of a track's sources."""
+    """Something that makes estimates of a track's sources.
+
+    Attributes:
+      name: unique among the systems of an evaluation.
+      estimate: maps a track to its estimates (S, C, T), in the order of the references.
+      identity: maps a place to a text that names all that the estimates depend on, apart
+        from the track itself. It raises UserError if a file is missing.
+    """
 
     name: str
-    estimate: Callable[[Track], np.ndarray]  # (S, C, T), in the order of the references
-    # What of a place, besides the track itself, estimates depend on; raises UserError.
+    estimate: Callable[[Track], np.ndarray]
     identity: Callable[[Place], str]
 
 
 class Row(NamedTuple):
-    """One number: dB of a source of a track by a system; NaN where there is none."""
+    """Value of one metric for a source of a track by a system; NaN where there is none."""
 
     test: str
     track: str
     source: str
     system: str
-    metric: str  # one of METRICS
+    metric: str  # a name in METRICS
     value: float
 
 
 def evaluate(
     tracks: Sequence[Place], systems: Sequence[System], out: Path, kept: Sequence[Place]
 ) -> tuple[list[Row], list[str]]:
-    """Scores of all systems on all tracks, and what could not be scored, and why.
+    """Scores all systems on all tracks; a failure does not stop the rest.
 
-    OUT/scores gets the notes, OUT/sounds the estimates for the tracks that are `kept`.
-    One failure does not stop the rest.
+    Writes notes to OUT/scores, and the estimates of the tracks in `kept` to OUT/sounds.
+
+    Returns:
+      The rows, and a message for each track and system without scores.
     """
-    rows, errors = [], []
+    rows: list[Row] = []
+    errors = []
     with progress_bar(total=len(tracks) * len(systems), unit="score") as bar:
         for place in tracks:
             bar.set_description(f"{place.test}/{place.name}"[-30:], refresh=False)
-            track = None
+            load = functools.cache(functools.partial(read, place))
             for system in systems:
-                wanted = place in kept and system.name != MIXTURE  # there is a file of it
-                place_of_sounds = sound_folder(out, place, system.name)
-                sounds = place_of_sounds if wanted else None
+                # The mixture is a file already.
+                keeps = place in kept and system.name != MIXTURE
                 try:
-                    note = _Note(out, place, system)
-                    if (found := note.read(sounds)) is None:
-                        remove(place_of_sounds)  # they do not go with the new scores
-                        track = track or read(place)
-                        found = _score(track, system, sounds)
-                        note.write(found)
-                    rows += found
+                    found = _scored(place, load, system, out, keeps)
+                    rows += _rows(place, system, found)
                 except UserError as error:
                     errors.append(f"{place.test}/{place.name}, {system.name}: {error}")
                 bar.update()
     return rows, errors
 
 
-def _score(track: Track, system: System, sounds: Path | None) -> list[Row]:
-    estimates_SCT = system.estimate(track)
-    if sounds:
-        keep(sounds, track.place, estimates_SCT, track.sample_rate)
+def _scored(
+    place: Place, load: Callable[[], Track], system: System, out: Path, keeps: bool
+) -> TrackScores:
+    """All metrics of a track and system, from its note as far as it has them.
+
+    Args:
+      place: the track.
+      load: reads the track into memory.
+      system: makes the estimates, if a metric is missing.
+      out: folder of the evaluation.
+      keeps: whether the estimates have to be in OUT/sounds afterwards.
+    """
+    note = _Note(out, place, system)
+    sounds = sound_folder(out, place, system.name)
+    known = note.read()
+    has_sounds = all((sounds / f"{name}.wav").is_file() for name in place.references)
+    if known is None or (keeps and not has_sounds):
+        remove(sounds)  # they do not belong to the new scores
+        known, has_sounds = {}, False
+    if missing := [name for name in METRICS if name not in known]:
+        track = load()
+        estimates_SCT = system.estimate(track)
+        if keeps and not has_sounds:
+            keep(sounds, place, estimates_SCT, track.sample_rate)
+        for name, value_S in scores(track, estimates_SCT, missing).items():
+            by_source = zip(place.references, value_S, strict=True)
+            known[name] = {source: float(value) for source, value in by_source}
+        note.write(known)
+    return known
+
+
+def _rows(place: Place, system: System, found: TrackScores) -> list[Row]:
     return [
-        Row(track.place.test, track.place.name, source, system.name, metric, float(value))
-        for metric, value_S in scores(track, estimates_SCT).items()
-        for source, value in zip(track.place.references, value_S, strict=True)
+        Row(place.test, place.name, source, system.name, metric, found[metric][source])
+        for metric in METRICS
+        for source in place.references
     ]
 
 
-def scores(track: Track, estimates_SCT: np.ndarray) -> dict[str, np.ndarray]:
-    """By metric, (S,) in dB; see `sep.evaluation.metrics` and `sep.evaluation.bss_eval`.
-
-    BSS Eval's four are medians of the windows, the others of all channels together.
-    """
-    references, estimates = (
-        x_SCT.reshape(len(x_SCT), -1).astype(np.float64)
-        for x_SCT in (track.references_SCT, estimates_SCT)
-    )
-    mixture_CT = track.mixture_CT.astype(np.float64)
+def scores(
+    track: Track, estimates_SCT: np.ndarray, metrics: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Values of metrics by name, (S,) each; by default of all `METRICS`."""
     window = round(WINDOW_SECONDS * track.sample_rate)
-    si_sdr_S = si_sdr(references, estimates)
-    found = {
-        "si_sdr": si_sdr_S,
-        "si_sdri": si_sdr_S - si_sdr(references, mixture_CT.reshape(1, -1)),
-        "usdr": usdr(references, estimates),
-        **bss_eval(track.references_SCT, estimates_SCT, window=window).median(),
-        # In a pause the channels of a source are silent together.
-        "leakage": leakage(
-            *(
-                x.astype(np.float64).swapaxes(-1, -2).reshape(*x.shape[:-2], -1)
-                for x in (track.references_SCT, estimates_SCT, mixture_CT[None])
-            ),
-            window=window * len(mixture_CT),
-        ),
-    }
-    return {metric: found[metric] for metric in METRICS}
+    signals = Signals(track.references_SCT, estimates_SCT, track.mixture_CT, window)
+    return measure(signals, METRICS if metrics is None else metrics)
 
 
 def sound_folder(out: Path, place: Place, system: str) -> Path:
-    """Where estimates of a track are kept, to be heard."""
+    """Folder of a system's estimates of a track, for the listening page."""
     return out / "sounds" / _file_name(place.test) / place.name / _file_name(system)
 
 
@@ -138,7 +151,7 @@ def keep(folder: Path, place: Place, estimates_SCT: np.ndarray, rate: int) -> No
 
 
 class _Note:
-    """The file that says what a system scored on a track, and what that depended on."""
+    """File with the scores of a system on a track, and with what they depend on."""
 
     def __init__(self, out: Path, place: Place, system: System):
         self._path = (
@@ -150,7 +163,6 @@ class _Note:
         ]
         stats = [path.stat() for path in files]
         self._facts = {
-            "format": FORMAT,
             "system": system.identity(place),
             "files": [
                 [str(p), s.st_size, s.st_mtime_ns]
@@ -159,64 +171,97 @@ class _Note:
         }
         self._place, self._system = place, system
 
-    def read(self, sounds: Path | None) -> list[Row] | None:
-        """The rows, if all is as it was and the sounds, if wanted, are there."""
+    def read(self) -> TrackScores | None:
+        """Scores of the metrics that still have the version in the note.
+
+        Returns:
+          None if there is no note, or if what the scores depend on has changed.
+        """
         try:
-            facts = json.loads(self._path.read_text("utf-8"))
-            rows = [Row(*row) for row in facts.pop("rows")]
+            note = json.loads(self._path.read_text("utf-8"))
+            if {name: note[name] for name in self._facts} != self._facts:
+                return None
+            found: TrackScores = {}
+            for row in (Row(*row) for row in note["rows"]):
+                value = np.nan if row.value is None else float(row.value)
+                found.setdefault(row.metric, {})[row.source] = value
+            versions = _versions(note, found)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        sources = self._place.references
-        if sounds and not all((sounds / f"{name}.wav").is_file() for name in sources):
-            return None
-        if facts != self._facts:
-            return None
-        return [
-            row._replace(value=np.nan if row.value is None else float(row.value))
-            for row in rows
-        ]
+        return {
+            name: values
+            for name, values in found.items()
+            if name in METRICS
+            and versions.get(name) == METRICS[name].version
+            and values.keys() == self._place.references.keys()
+        }
 
-    def write(self, rows: list[Row]) -> None:
-        told = [list(row[:-1]) + [plain(row.value)] for row in rows]
+    def write(self, found: TrackScores) -> None:
+        """Writes the note, whole or not at all."""
+        rows = _rows(self._place, self._system, found)
+        note = {
+            "format": FORMAT,
+            **self._facts,
+            "metrics": {name: metric.version for name, metric in METRICS.items()},
+            "rows": [[*row[:-1], json_number(row.value)] for row in rows],
+        }
         with replacing(self._path) as part:
-            part.write_text(json.dumps(self._facts | {"rows": told}), "utf-8")
+            part.write_text(json.dumps(note), "utf-8")
 
 
-def plain(value: float) -> float | str | None:
-    """For JSON, which has no word for what is not finite."""
+def _versions(note: dict[str, Any], found: TrackScores) -> dict[str, int]:
+    """Versions of the metrics in a note; raises ValueError for an unknown format."""
+    if note["format"] == _FIRST_FORMAT:
+        return dict.fromkeys(found, 1)
+    if note["format"] == FORMAT:
+        return dict(note["metrics"])
+    raise ValueError(f"unknown format {note['format']}")
+
+
+def json_number(value: float) -> float | str | None:
+    """A number for JSON: NaN is None, and an infinity is text ("inf", "-inf")."""
     if np.isnan(value):
         return None
     return value if np.isfinite(value) else str(value)
 
 
 def _file_name(name: str) -> str:
-    """A name that files may have, different for different names."""
+    """A valid file name; different names get different ones."""
     usable = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name).lstrip(".")
     if usable == name:
         return name
     return f"{usable[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def heard(
-    tracks: Sequence[Place], systems: Sequence[str], rows: Sequence[Row], out: Path
-) -> Iterator[tuple[str, list[tuple[str, str, Path, dict[str, float]]]]]:
-    """For the listening page: titles, and (source, system, sound file, scores) of lines.
+class Sound(NamedTuple):
+    """A sound file of the listening page, and its scores by metric."""
 
-    Of tracks that have scores; of the others a file may be missing, or not fit.
+    source: str
+    system: str
+    path: Path
+    scores: dict[str, float]
+
+
+def page_sounds(
+    tracks: Sequence[Place], systems: Sequence[str], rows: Sequence[Row], out: Path
+) -> Iterator[tuple[str, list[Sound]]]:
+    """Yields a title and the sounds of each track, for the listening page.
+
+    Tracks without any scores are left out: their files may be missing, or not fit.
     """
-    known = {}
+    known: dict[tuple[str, ...], dict[str, float]] = {}
     for row in rows:
         known.setdefault(row[:4], {})[row.metric] = row.value
     scored = {(row.test, row.track) for row in rows}
     for place in tracks:
         if (place.test, place.name) not in scored:
             continue
-        lines = [(MIXTURE, MIXTURE, file_of(place.mixture), {})]
-        lines += [(s, REFERENCE, file_of(p), {}) for s, p in place.references.items()]
+        sounds = [Sound(MIXTURE, MIXTURE, file_of(place.mixture), {})]
+        sounds += [Sound(s, REFERENCE, file_of(p), {}) for s, p in place.references.items()]
         for system in systems:
             for source in place.references:
                 path = sound_folder(out, place, system) / f"{source}.wav"
                 found = known.get((place.test, place.name, source, system))
                 if found and path.is_file():
-                    lines.append((source, system, path, found))
-        yield f"{place.test}: {place.name}", lines
+                    sounds.append(Sound(source, system, path, found))
+        yield f"{place.test}: {place.name}", sounds

@@ -1,4 +1,4 @@
-"""What can be evaluated: a trained model, another tool's stems, a reference.
+"""Systems that can be evaluated: trained models, stems of other tools, references.
 
 Shapes: S source, C channel, T sample.
 """
@@ -13,31 +13,34 @@ import numpy as np
 from sep import audio
 from sep.errors import UserError
 from sep.evaluation import references
+from sep.evaluation.references import ReferenceOptions
 from sep.evaluation.score import System
 from sep.evaluation.tracks import Place, Track, describe, file_of
-from sep.model.names import output_names
 from sep.model.release import load_model, locate_model
 from sep.separation import manifest
 from sep.separation.inference import Separation
 
-UNEVEN_SECONDS = 0.1  # by which another tool's stems may be longer or shorter
-SHIFT_SECONDS = 0.5  # within which stems are looked for that come early or late
+UNEVEN_SECONDS = 0.1  # by which stems of other tools may be longer or shorter
+SHIFT_SECONDS = 0.5  # largest shift for which stems are checked
 
 
 def outputs_of_model(model: str) -> tuple[str, ...]:
-    """What a model separates. Raises UserError if there is no such model."""
-    return output_names(load_model(model).config["model"])
+    """Names of a model's outputs. Raises UserError if there is no such model."""
+    return load_model(model).settings.outputs
 
 
 def of_model(name: str, model: str, sources: Sequence[str]) -> System:
-    """A bundled model, release file or workdir.
+    """A system that runs a bundled model, release file or workdir.
 
     Raises:
-      UserError: there is none, or it does not know the sources.
+      UserError: there is no such model, or it lacks an output for one of the sources.
     """
-    separation = Separation(load_model(model))
-    if missing := set(sources) - set(separation.names):
-        raise UserError(f"{model}: knows no {', '.join(sorted(missing))}; see --sources")
+    loaded = load_model(model)
+    if missing := set(sources) - set(loaded.settings.outputs):
+        raise UserError(
+            f"{model}: has no output for {', '.join(sorted(missing))}; see --sources"
+        )
+    separation = Separation(loaded)
     identity = f"{manifest.FORMAT} {manifest.sha256(locate_model(model))}"
 
     def estimate(track: Track) -> np.ndarray:
@@ -47,11 +50,18 @@ def of_model(name: str, model: str, sources: Sequence[str]) -> System:
     return System(name, estimate, lambda place: identity)
 
 
-def of_reference(name: str, sources: Sequence[str], settings) -> System:
-    """One of `references.REFERENCES`. Raises UserError as `references.build`."""
-    reference = references.build(name, sources, settings)
-    learned = manifest.sha256(settings.nmf) if name == "nmf" else None
-    identity = json.dumps([name, settings.transform, learned])
+def of_reference(name: str, sources: Sequence[str], options: ReferenceOptions) -> System:
+    """A system that runs one of `references.REFERENCES`.
+
+    If the estimates of a reference change with the same options, it needs another
+    identity here, so that its old scores are not used.
+
+    Raises:
+      UserError: as `references.build`.
+    """
+    reference = references.build(name, sources, options)
+    learned = manifest.sha256(options.nmf) if name == "nmf" and options.nmf else None
+    identity = json.dumps([name, options.transform, learned])
 
     def estimate(track: Track) -> np.ndarray:
         return reference(track.mixture_CT, track.references_SCT, track.sample_rate)
@@ -60,14 +70,14 @@ def of_reference(name: str, sources: Sequence[str], settings) -> System:
 
 
 def of_folder(name: str, folder: Path, sources: Sequence[str]) -> System:
-    """Stems that another tool has made: FOLDER/<track>/<source>.*.
+    """A system that reads the stems of another tool: FOLDER/<track>/<source>.*.
 
-    With several test sets FOLDER/<set>/<track>/<source>.* goes before.
+    FOLDER/<set>/<track>/<source>.* takes precedence, for sets that share track names.
 
     Raises:
       UserError: there is no such folder.
     """
-    if not os.path.isdir(folder):  # the method raises where it may not look
+    if not os.path.isdir(folder):  # Path.is_dir raises PermissionError
         raise UserError(f"{folder}: no such folder; --estimates needs NAME=DIR")
 
     def files(place: Place) -> list[Path]:
@@ -80,12 +90,11 @@ def of_folder(name: str, folder: Path, sources: Sequence[str]) -> System:
         return json.dumps([[path, s.st_size, s.st_mtime_ns] for path, s in stats])
 
     def estimate(track: Track) -> np.ndarray:
-        estimates = [_fitted(path, track) for path in files(track.place)]
-        estimates_SCT = np.stack(estimates)
+        estimates_SCT = np.stack([_fitted(path, track) for path in files(track.place)])
         if late := shift(track.references_SCT, estimates_SCT, track.sample_rate):
             raise UserError(
-                f"{files(track.place)[0].parent}: these stems come {abs(late)} samples "
-                f"{'late' if late > 0 else 'early'}; make up for it before they are scored"
+                f"{files(track.place)[0].parent}: these stems are {abs(late)} samples "
+                f"{'late' if late > 0 else 'early'}; shift them back and try again"
             )
         return estimates_SCT
 
@@ -93,10 +102,11 @@ def of_folder(name: str, folder: Path, sources: Sequence[str]) -> System:
 
 
 def _fitted(path: Path, track: Track) -> np.ndarray:
-    """A stem (C, T) at the track's rate, cut or filled with silence at its end.
+    """Reads a stem at its track's sample rate, cut or zero-padded to its length, (C, T).
 
     Raises:
-      UserError: it has other channels, or another length by more than `UNEVEN_SECONDS`.
+      UserError: its number of channels differs from the track's, or its length does by
+        more than `UNEVEN_SECONDS`.
     """
     estimate_CT, _ = audio.read(path, track.sample_rate)
     channels, length = track.mixture_CT.shape
@@ -104,17 +114,17 @@ def _fitted(path: Path, track: Track) -> np.ndarray:
     if len(estimate_CT) != channels or uneven > UNEVEN_SECONDS * track.sample_rate:
         raise UserError(
             f"{path}: {describe(estimate_CT, track.sample_rate)} do not fit the track's "
-            f"{describe(track.mixture_CT, track.sample_rate)}"
+            f"{describe(track.mixture_CT, track.sample_rate)}; export it again"
         )
     missing = max(0, length - estimate_CT.shape[1])
     return np.pad(estimate_CT[:, :length], [(0, 0), (0, missing)])
 
 
 def shift(references_SCT: np.ndarray, estimates_SCT: np.ndarray, sample_rate: int) -> int:
-    """By how many samples estimates are late, if it is plain that they are; else 0.
+    """Number of samples by which estimates are late, negative if they are early.
 
-    Plain is: moved by so much they correlate with their references, with 0.5 or more, and
-    better by a tenth than where they are.
+    0 unless the shift is evident: after it, the correlation with the references is at
+    least 0.5, and at least a tenth higher than before.
     """
     length = references_SCT.shape[-1]
     reach = min(length - 1, round(SHIFT_SECONDS * sample_rate))
@@ -124,8 +134,8 @@ def shift(references_SCT: np.ndarray, estimates_SCT: np.ndarray, sample_rate: in
         for x_SCT in (references_SCT, estimates_SCT)
     )
     correlation = np.fft.irfft((references.conj() * estimates).sum(0), size)
-    around = np.roll(correlation, reach)[: 2 * reach + 1]
+    near = np.roll(correlation, reach)[: 2 * reach + 1]  # lags from -reach to reach
     power = np.sqrt((references_SCT**2).sum() * (estimates_SCT**2).sum())
-    best = int(around.argmax())
-    plain = around[best] > max(0.5 * power, 1.1 * around[reach])
-    return best - reach if plain else 0
+    best = int(near.argmax())
+    evident = near[best] > max(0.5 * power, 1.1 * near[reach])
+    return best - reach if evident else 0

@@ -1,4 +1,4 @@
-"""Test sets: folders of tracks, recordings whose sources are known.
+"""Test sets: folders of tracks, which are recordings with known sources.
 
 Shapes: S source, C channel, T sample.
 """
@@ -16,16 +16,23 @@ from sep.model.names import MIXTURE
 
 
 class Place(NamedTuple):
-    """Where a track is, before anything is read."""
+    """Files of a track.
 
-    test: str  # name of the set of tracks that it belongs to
+    Attributes:
+      test: name of its test set.
+      name: name of its folder.
+      mixture: path of the mixture, without suffix.
+      references: paths of the true sources by name, without suffix.
+    """
+
+    test: str
     name: str
     mixture: Path
-    references: dict[str, Path]  # by source
+    references: dict[str, Path]
 
 
 class Track(NamedTuple):
-    """A recording whose sources are known."""
+    """A recording with known sources, in memory."""
 
     place: Place
     sample_rate: int
@@ -34,9 +41,9 @@ class Track(NamedTuple):
 
 
 def places(test: str, folder: Path, sources: Sequence[str]) -> list[Place]:
-    """The tracks of a test set: FOLDER/<track>/{mixture and sources}.*.
+    """Lists the tracks of a test set: FOLDER/<track>/{mixture and sources}.*.
 
-    Files that are missing are told of when the track's turn comes.
+    Missing files of a track are reported by `file_of` and `read`, not here.
 
     Raises:
       UserError: there is no such folder, or no track in it.
@@ -51,7 +58,7 @@ def places(test: str, folder: Path, sources: Sequence[str]) -> list[Place]:
 
 
 def check(test: str, folder: Path, sources: Sequence[str]) -> None:
-    """Looks whether every track has its files, before any sound is read.
+    """Checks that every track has all of its files, without reading them.
 
     Raises:
       UserError: as `places`, or a file is missing.
@@ -62,8 +69,12 @@ def check(test: str, folder: Path, sources: Sequence[str]) -> None:
 
 
 def folders(folder: Path) -> list[Path]:
-    """The folders of tracks. Raises UserError if there is no such folder."""
-    if not os.path.isdir(folder):  # the method raises where it may not look
+    """Folders of the tracks in a folder, sorted: those with sound files, hidden ones apart.
+
+    Raises:
+      UserError: there is no such folder.
+    """
+    if not os.path.isdir(folder):  # Path.is_dir raises PermissionError
         raise UserError(f"{folder}: no such folder; --data needs TEST/<track>/mixture.*")
     return [
         path
@@ -73,7 +84,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def sources_of(folder: Path) -> tuple[str, ...]:
-    """The sources of a test set's first track, by its files; none if it has no track."""
+    """Sources of a test set's first track, from its file names; empty without a track."""
     for track in folders(folder):
         names = {path.stem for path in audio.find(track) if path.parent == track}
         return tuple(sorted(names - {MIXTURE}))
@@ -81,42 +92,49 @@ def sources_of(folder: Path) -> tuple[str, ...]:
 
 
 def read(place: Place) -> Track:
-    """A track in memory.
+    """Reads a track.
 
     Raises:
-      UserError: a file is missing or cannot be read, or its stems do not fit.
+      UserError: a file is missing or cannot be read, or the sample rate, channels or
+        length of a source differ from those of the mixture.
     """
     mixture_CT, rate = audio.read(file_of(place.mixture))
     references = []
-    for source, stem in place.references.items():
+    for stem in place.references.values():
         path = file_of(stem)
-        reference_CT, its_rate = audio.read(path)
-        if its_rate != rate or reference_CT.shape != mixture_CT.shape:
+        reference_CT, own_rate = audio.read(path)
+        if own_rate != rate or reference_CT.shape != mixture_CT.shape:
             raise UserError(
-                f"{path}: this {source} has {describe(reference_CT, its_rate)}, "
-                f"its mixture {describe(mixture_CT, rate)}"
+                f"{path}: has {describe(reference_CT, own_rate)}, but its mixture has "
+                f"{describe(mixture_CT, rate)}; export both with the same"
             )
         references.append(reference_CT)
     return Track(place, rate, mixture_CT, np.stack(references))
 
 
 def file_of(stem: Path, cure: str = "") -> Path:
-    """The sound file of this name, whatever its format.
+    """Returns the sound file with this path, apart from its suffix.
+
+    Args:
+      stem: path without suffix.
+      cure: advice for the error message if the file is missing.
 
     Raises:
-      UserError: there is none, `cure` says what to do then; or more than one.
+      UserError: there is no such file, or more than one.
     """
     found = [
         path
         for path in (audio.find(stem.parent) if os.path.isdir(stem.parent) else [])
         if path.parent == stem.parent and path.stem == stem.name
     ]
-    if len(found) != 1:
-        what = f"there {len(found)} times" if found else f"missing{cure and '; '}{cure}"
-        raise UserError(f"{stem}.*: this file of the track is {what}")
+    if not found:
+        advice = f"; {cure}" if cure else ""
+        raise UserError(f"{stem}.*: this file of the track is missing{advice}")
+    if len(found) > 1:
+        raise UserError(f"{stem}.*: the track has {len(found)} such files; keep one")
     return found[0]
 
 
 def describe(wave_CT: np.ndarray, rate: int) -> str:
-    """Its shape, in words."""
+    """Channels, length and sample rate of a wave, as text."""
     return f"{wave_CT.shape[0]} channels of {wave_CT.shape[1]} samples at {rate} Hz"

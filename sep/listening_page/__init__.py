@@ -1,1 +1,1 @@
-"""What is shown of separations: pages to listen to, tables and plots of scores."""
+"""The listening page: a folder for comparing separations in a browser."""

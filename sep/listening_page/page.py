@@ -1,11 +1,11 @@
-"""The listening page: a folder that opens in a browser, from the disk, to compare by ear.
+"""Writes the listening page: a folder that a browser opens from disk.
 
-    FOLDER/index.html        what there is to hear (page.html.jinja)
-    FOLDER/assets/           the player: scripts and style, the same for every page
-    FOLDER/sound/LINE/N.js   segments of sound (sound.py)
+    FOLDER/index.html                   sources, systems and scores (page.html.jinja)
+    FOLDER/assets/                      scripts and style, the same for every page
+    FOLDER/sound/LINE/N.js              segments of sound (sound.py)
     FOLDER/pictures/LINE/LEVEL-N.png    tiles of spectrograms (pictures.py)
 
-docs/page.md says how the player works, and why so.
+docs/page.md describes the player and the reasons for its design.
 """
 
 import math
@@ -30,38 +30,84 @@ _PARTS = frozenset({"index.html", "assets", "sound", "pictures"})
 
 
 class Line(NamedTuple):
-    """One sound of a track.
+    """One sound of a track: a source as estimated by a system.
 
-    The lines of one system are heard together, so a system has each source once; the
-    mixture is one line, source and system both `sep.model.names.MIXTURE`.
+    All lines of a system play together, so a system has each source at most once. The
+    mixture is a line with `sep.model.names.MIXTURE` as both source and system.
+
+    Attributes:
+      source: name of the source: "mixture", "piano", ...
+      system: what made the sound: "mixture", "reference", "piano-violin", "IRM", ...
+      path: sound file, in any format that `sep.audio` reads.
+      scores: values shown beside the line, such as {"SI-SDR": 9.1}; may be empty.
     """
 
-    source: str  # "mixture", "piano", ...
-    system: str  # who made it: "mixture", "reference", "piano-violin", "IRM", ...
-    path: Path  # a sound file, any format that Sep reads
-    scores: dict[str, float]  # shown beside it: {"SI-SDR": 9.1}; may be empty
+    source: str
+    system: str
+    path: Path
+    scores: dict[str, float]
 
 
-class Track(NamedTuple):
-    """What is heard at the same time, or in turn at the same place."""
+class PageTrack(NamedTuple):
+    """Lines with a common time axis, which play together or one system at a time."""
 
     title: str
     lines: Sequence[Line]
 
 
-def write_page(folder: Path, title: str, tracks: Iterable[Track], note: str = "") -> Path:
-    """Writes a page to listen to tracks; returns its `folder`/index.html.
+class _LineEntry(NamedTuple):
+    """Data of a line for the template."""
 
-    Sources and systems are shown in the order of their first lines, and the first system
-    other than the mixture is heard first. Files are read block by block. The folder
-    appears whole or not at all; a page that is there already is replaced.
+    id: str  # folder name in sound/ and pictures/
+    exponent: int  # all samples lie in [-2 ** exponent, 2 ** exponent)
+    source: str
+    system: str
+    path: Path
+    scores: dict[str, float]
+
+
+class _TrackEntry(NamedTuple):
+    """Data of a track for the template."""
+
+    title: str
+    rate: int  # Hz
+    channels: int
+    length: int  # samples
+    segment: int  # samples per segment of sound
+    hop: int  # samples per column of a spectrogram at level 0
+    levels: int  # zoom levels of spectrograms
+    tile: int  # columns per tile
+    pool: int  # columns of a level per column of the next
+    systems: list[str]
+    first: int  # index of the system selected when the page opens
+    sources: list[tuple[str, list[_LineEntry]]]
+
+
+def write_page(
+    folder: Path, title: str, tracks: Iterable[PageTrack], note: str = ""
+) -> Path:
+    """Writes a page for listening to tracks.
+
+    Sources and systems appear in the order of their first lines. The first system other
+    than the mixture is selected when the page opens. Files are read block by block, so
+    memory does not depend on their length. The folder appears only when it is complete,
+    and replaces an existing page.
+
+    Args:
+      folder: where the page is written.
+      title: heading of the page.
+      tracks: at least one track.
+      note: text below the heading.
+
+    Returns:
+      Path of the page's `index.html`.
 
     Raises:
-      UserError: a sound file cannot be read, or does not fit the others of its track in
-        rate, channels and length; or the folder holds something else, or cannot be
+      UserError: a sound file cannot be read, or differs from the first of its track in
+        sample rate, channels or length; or the folder contains other files or cannot be
         written.
       ValueError: there are no tracks, a track has no lines, or a system has a source
-        twice.
+        more than once.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
@@ -70,84 +116,86 @@ def write_page(folder: Path, title: str, tracks: Iterable[Track], note: str = ""
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = _score
+    environment.filters["score"] = _format_score
     with replacing_folder(folder, _PARTS) as part:
         shutil.copytree(_HERE / "assets", part / "assets")
-        written = [_write_track(part, n, track) for n, track in enumerate(tracks)]
-        if not written:
-            raise ValueError("a page needs a track")
+        entries = [_write_track(part, n, track) for n, track in enumerate(tracks)]
+        if not entries:
+            raise ValueError("tracks: empty; a page needs at least one track")
         template = environment.get_template("page.html.jinja")
-        html = template.render(title=title, note=note, tracks=written)
-        # Names of files may hold bytes that are no text.
+        html = template.render(title=title, note=note, tracks=entries)
+        # File names may contain surrogates, which UTF-8 cannot encode.
         (part / "index.html").write_text(html, encoding="utf-8", errors="replace")
     return folder / "index.html"
 
 
-def _write_track(folder: Path, number: int, track: Track) -> dict:
-    """Writes sound and pictures of a track; returns what the template says of it."""
-    if not track.lines:
-        raise ValueError(f"{track.title}: a track needs a line")
-    (pair, times), *_ = Counter(line[:2] for line in track.lines).most_common(1)
-    if times > 1:
-        raise ValueError(f"{track.title}: {pair[1]} has {pair[0]} {times} times")
-    found, extents = _measure(track)
-    rate, length = found.sample_rate, extents[0].length
-    segments = -(-length // sound.segment_length(rate))
-    tiles = -(-length // (pictures.TILE * pictures.hop_length(rate)))
-    levels = pictures.num_levels(length, rate)
-    loudest = max(extent.exponent for extent in extents)
-    lines = [
-        {"id": f"{number}-{n}", "exponent": extent.exponent, **line._asdict()}
+def _write_track(folder: Path, number: int, track: PageTrack) -> _TrackEntry:
+    """Writes sound and pictures of a track; returns its data for the template."""
+    _check_lines(track)
+    sound_format, extents = _measure(track)
+    rate, length = sound_format.sample_rate, extents[0].length
+    entries = [
+        _LineEntry(f"{number}-{n}", extent.exponent, *line)
         for n, (line, extent) in enumerate(zip(track.lines, extents, strict=True))
     ]
-    with progress_bar(
-        total=len(lines) * (segments + tiles),
-        desc=f"page: {track.title}",
-        unit="part",
-        delay=1,
-        leave=False,
-    ) as bar:
-        for line in lines:
-            if _write_sound(folder, line, rate, bar) != segments:
-                raise UserError(f"{line['path']}: changed while it was read; try again")
-            _write_pictures(folder, line, rate, levels, loudest, bar)
+    _write_lines(folder, track.title, entries, rate, length)
     systems = list(dict.fromkeys(line.system for line in track.lines))
     sources = dict.fromkeys(line.source for line in track.lines)
-    return {
-        "title": track.title,
-        "rate": rate,
-        "channels": found.channels,
-        "length": length,
-        "segment": sound.segment_length(rate),
-        "hop": pictures.hop_length(rate),
-        "levels": levels,
-        "tile": pictures.TILE,
-        "pool": pictures.POOL,
-        "systems": systems,
-        "first": next((n for n, system in enumerate(systems) if system != MIXTURE), 0),
-        "sources": [
-            (source, [line for line in lines if line["source"] == source])
+    return _TrackEntry(
+        title=track.title,
+        rate=rate,
+        channels=sound_format.channels,
+        length=length,
+        segment=sound.segment_length(rate),
+        hop=pictures.hop_length(rate),
+        levels=pictures.num_levels(length, rate),
+        tile=pictures.TILE,
+        pool=pictures.POOL,
+        systems=systems,
+        first=next((n for n, system in enumerate(systems) if system != MIXTURE), 0),
+        sources=[
+            (source, [entry for entry in entries if entry.source == source])
             for source in sources
         ],
-    }
+    )
 
 
-def _measure(track: Track) -> tuple[audio.Format, list[sound.Extent]]:
-    """What all lines of a track are, and each. Raises UserError if one is otherwise."""
+def _check_lines(track: PageTrack) -> None:
+    """Raises ValueError without lines, or if a system has a source more than once."""
+    if not track.lines:
+        raise ValueError(f"{track.title}: no lines; a track needs at least one line")
+    counts = Counter((line.source, line.system) for line in track.lines)
+    ((source, system), count), *_ = counts.most_common(1)
+    if count > 1:
+        raise ValueError(
+            f"{track.title}: system {system} has source {source} {count} times; "
+            "give it each source once"
+        )
+
+
+def _measure(track: PageTrack) -> tuple[audio.Format, list[sound.Extent]]:
+    """Returns the common format of a track's lines, and the extent of each.
+
+    Raises:
+      UserError: a file cannot be read, or differs in sample rate, channels or length.
+    """
     formats = [audio.probe(line.path) for line in track.lines]
-    for line, its in zip(track.lines, formats, strict=True):
-        _same(track, line, _describe(*formats[0]), _describe(*its))
+    for line, line_format in zip(track.lines, formats, strict=True):
+        _require_same(track, line, _describe(*formats[0]), _describe(*line_format))
     extents = [sound.measure(line.path) for line in track.lines]
-    for line, its in zip(track.lines, extents, strict=True):
-        _same(track, line, f"{extents[0].length} samples", f"{its.length} samples")
+    for line, extent in zip(track.lines, extents, strict=True):
+        _require_same(
+            track, line, f"{extents[0].length} samples", f"{extent.length} samples"
+        )
     return formats[0], extents
 
 
-def _same(track: Track, line: Line, wanted: str, found: str) -> None:
-    if found != wanted:
+def _require_same(track: PageTrack, line: Line, expected: str, found: str) -> None:
+    """Raises UserError if a line differs from the first line of its track."""
+    if found != expected:
         raise UserError(
-            f"{line.path}: {found}, but {track.lines[0].path} has {wanted}; "
-            "what is compared must have the same rate, channels and length"
+            f"{line.path}: {found}, but {track.lines[0].path} has {expected}; "
+            "convert the files of a track to the same sample rate, channels and length"
         )
 
 
@@ -155,26 +203,47 @@ def _describe(sample_rate: int, channels: int) -> str:
     return f"{channels} channel{'s' * (channels > 1)} at {sample_rate} Hz"
 
 
-def _write_sound(folder: Path, line: dict, rate: int, bar: tqdm) -> int:
-    """Writes a line's segments; returns how many there are."""
-    target = folder / "sound" / line["id"]
+def _write_lines(
+    folder: Path, title: str, entries: list[_LineEntry], rate: int, length: int
+) -> None:
+    """Writes sound and pictures of all lines of a track, with a progress bar."""
+    segments = -(-length // sound.segment_length(rate))
+    tiles = -(-length // (pictures.TILE * pictures.hop_length(rate)))
+    levels = pictures.num_levels(length, rate)
+    loudest = max(entry.exponent for entry in entries)
+    with progress_bar(
+        total=len(entries) * (segments + tiles),
+        desc=f"page: {title}",
+        unit="part",
+        delay=1,
+        leave=False,
+    ) as bar:
+        for entry in entries:
+            if _write_sound(folder, entry, rate, bar) != segments:
+                raise UserError(f"{entry.path}: changed while it was read; try again")
+            _write_pictures(folder, entry, rate, levels, loudest, bar)
+
+
+def _write_sound(folder: Path, entry: _LineEntry, rate: int, bar: tqdm) -> int:
+    """Writes a line's segments; returns their number."""
+    target = folder / "sound" / entry.id
     target.mkdir(parents=True)
-    texts = sound.scripts(line["id"], audio.blocks(line["path"]), rate, line["exponent"])
+    scripts = sound.scripts(entry.id, audio.blocks(entry.path), rate, entry.exponent)
     count = 0
-    for count, text in enumerate(texts, 1):
+    for count, text in enumerate(scripts, 1):
         (target / f"{count - 1}.js").write_text(text, encoding="ascii")
         bar.update()
     return count
 
 
 def _write_pictures(
-    folder: Path, line: dict, rate: int, levels: int, loudest: int, bar: tqdm
+    folder: Path, entry: _LineEntry, rate: int, levels: int, loudest: int, bar: tqdm
 ) -> None:
-    """Writes a line's tiles, in colours for a track whose loudest exponent is given."""
-    target = folder / "pictures" / line["id"]
+    """Writes a line's tiles; `loudest` is the highest exponent of the track."""
+    target = folder / "pictures" / entry.id
     target.mkdir(parents=True)
-    counts = Counter()
-    for level, power_RN in pictures.tiles(audio.blocks(line["path"]), rate, levels):
+    counts: Counter[int] = Counter()
+    for level, power_RN in pictures.tiles(audio.blocks(entry.path), rate, levels):
         picture = pictures.png(pictures.shades(power_RN, loudest))
         (target / f"{level}-{counts[level]}.png").write_bytes(picture)
         counts[level] += 1
@@ -182,5 +251,5 @@ def _write_pictures(
             bar.update()
 
 
-def _score(value: float) -> str:
+def _format_score(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "–"

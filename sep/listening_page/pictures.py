@@ -1,10 +1,12 @@
-"""Spectrograms as musicians read them: nine octaves from C1 up, loudness as colour.
+"""Spectrograms as PNG tiles: nine octaves from C1, evenly spaced in pitch.
 
-A picture is a pyramid of PNG tiles, as maps are: level 0 has 40 columns a second, and
-each further level a column for eight of the one below. So a page shows any stretch of a
-recording of any length with a few tiles, and they are made in a stream.
+The tiles form a pyramid, like those of an online map. Level 0 has 40 columns per second;
+each column of a further level is the mean of eight columns of the level below. A page
+therefore shows any part of a recording with a few tiles, and tiles are computed in a
+stream.
 
-Shapes: C channel, T sample, N column, K sample of a window, F bin, R row (upwards).
+Shapes: C channel, T sample, N column, K sample of a window, F bin, R row (from low to
+high pitch), J non-zero weight.
 """
 
 import struct
@@ -23,43 +25,55 @@ POOL = 8
 _COLUMNS_PER_SECOND = 40
 _WINDOW_SECONDS = 0.09
 _RANGE_DB = 70.0
-_HEADROOM_DB = 12.0  # music's loudest band lies that far below its loudest sample
-_SHADES = 128  # fewer than 256: half the bytes, and no eye sees a step
+_HEADROOM_DB = 12.0  # distance of the loudest band from the loudest sample in music
+_SHADES = 128  # half the bytes of 256, without visible steps
 _COLOURS = ["#05040f", "#1b1147", "#57157e", "#a3307e", "#e55964", "#fca16e", "#fdf3c5"]
 
 
 def hop_length(sample_rate: int) -> int:
-    """Samples to a column of level 0."""
+    """Samples per column of level 0."""
     return max(1, round(sample_rate / _COLUMNS_PER_SECOND))
 
 
 def num_levels(length: int, sample_rate: int) -> int:
-    """Levels, of which the last has at most two tiles."""
-    columns, levels = -(-length // hop_length(sample_rate)), 1
-    while columns > 2 * TILE:
-        columns, levels = -(-columns // POOL), levels + 1
+    """Number of levels, such that the last has at most two tiles."""
+    count, levels = -(-length // hop_length(sample_rate)), 1
+    while count > 2 * TILE:
+        count, levels = -(-count // POOL), levels + 1
     return levels
 
 
 def tiles(
     blocks: Iterable[np.ndarray], sample_rate: int, levels: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Tiles (level, power_RN) of a recording's blocks (C, any length), in order.
+    """Yields the tiles of a recording; those of a level come in order.
 
-    Power is 1 for a sine of full scale. All tiles of a level but its last have `TILE`
-    columns.
+    Each tile has `TILE` columns, except the last of a level, which may have fewer.
+
+    Args:
+      blocks: the recording, (C, any length) each.
+      sample_rate: in Hz.
+      levels: number of levels, from `num_levels`.
+
+    Yields:
+      (level, power_RN): the power in each band is 1 for a sine of full scale.
     """
-    stream = ((0, tile_RN) for tile_RN in recut(columns(blocks, sample_rate), TILE))
+    stream: Iterator[tuple[int, np.ndarray]] = (
+        (0, tile_RN) for tile_RN in recut(columns(blocks, sample_rate), TILE)
+    )
     for level in range(1, levels):
         stream = _with_level(stream, level)
     return stream
 
 
-def _with_level(stream, level):
-    parts = []
-    for found, tile_RN in stream:
-        yield found, tile_RN
-        if found == level - 1:
+def _with_level(
+    stream: Iterable[tuple[int, np.ndarray]], level: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Adds the tiles of a level to a stream that includes those of the level below."""
+    parts: list[np.ndarray] = []
+    for tile_level, tile_RN in stream:
+        yield tile_level, tile_RN
+        if tile_level == level - 1:
             starts = np.arange(0, tile_RN.shape[1], POOL)
             counts = np.diff(np.append(starts, tile_RN.shape[1]))
             parts.append(np.add.reduceat(tile_RN, starts, axis=1) / counts)
@@ -71,10 +85,14 @@ def _with_level(stream, level):
 
 
 def columns(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:
-    """Power in bands (R, some N) of blocks (C, any length), the mean of the channels.
+    """Yields power in bands, the mean of all channels, as arrays (R, some N).
 
-    Column n shows the samples from ``n * hop_length`` to the next; its window is centred
-    on them.
+    Column n covers the samples from ``n * hop_length`` to ``(n + 1) * hop_length``; its
+    window is centred on them.
+
+    Args:
+      blocks: the recording, (C, any length) each; at least one.
+      sample_rate: in Hz.
     """
     hop = hop_length(sample_rate)
     size = 2 ** max(5, round(np.log2(_WINDOW_SECONDS * sample_rate)))
@@ -86,7 +104,7 @@ def columns(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarr
     waiting_CT = np.zeros((len(first_CT), before), np.float32)
     length = 0
     for block_CT in chain([first_CT], blocks, [None]):
-        if block_CT is None:  # the end: as much silence as the last columns' windows need
+        if block_CT is None:  # the end: pad with zeros for the last columns' windows
             missing = (-(-length // hop) - 1) * hop + size - before - length
             block_CT = np.zeros((len(first_CT), max(0, missing)), np.float32)
         length += block_CT.shape[1]
@@ -102,10 +120,10 @@ def columns(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarr
 
 
 def band_weights(sample_rate: int, n_fft: int) -> np.ndarray:
-    """Triangular bands, (R, F) float32, R = 216: evenly spaced on a scale of pitch.
+    """Returns weights of triangular bands evenly spaced in pitch, (216, F) float32.
 
-    Where bins lie further apart than bands, a band interpolates between two bins. Bands
-    above half the sample rate are empty.
+    Where bins are further apart than bands, a band interpolates between two bins. Bands
+    above half the sample rate have zero weights.
     """
     rows = np.arange(OCTAVES * ROWS_PER_OCTAVE) + 0.5
     centre_R1 = LOWEST * 2 ** (rows[:, None] / ROWS_PER_OCTAVE)
@@ -116,14 +134,15 @@ def band_weights(sample_rate: int, n_fft: int) -> np.ndarray:
 
 
 class _Bands:
-    """A product with few weights (R, F) that are not 0: power (N, F) to (N, R).
+    """Multiplies power (N, F) by sparse weights (R, F), giving (N, R).
 
-    BLAS would take all of them, on threads that keep other work from the cores.
+    A dense product with BLAS would also multiply the zeros, and its threads would take
+    the cores from other work.
     """
 
-    def __init__(self, weights_RF: np.ndarray):
+    def __init__(self, weights_RF: np.ndarray) -> None:
         used_RF = weights_RF > 0
-        used_RF[:, 0] |= ~used_RF.any(1)  # one at least, for reduceat
+        used_RF[:, 0] |= ~used_RF.any(1)  # reduceat needs at least one per row
         row_J, self._bin_J = np.nonzero(used_RF)
         self._weight_J = weights_RF[row_J, self._bin_J]
         self._first_R = np.searchsorted(row_J, np.arange(len(weights_RF)))
@@ -134,9 +153,10 @@ class _Bands:
 
 
 def shades(power_RN: np.ndarray, exponent: int) -> np.ndarray:
-    """Power as shades (R, N) uint8, from 0 to `_SHADES` - 1.
+    """Returns power as shades (R, N) uint8, from 0 to `_SHADES` - 1.
 
-    The brightest is 12 dB below a peak of ``2 ** exponent``, the darkest 70 dB lower.
+    The brightest shade is 12 dB below a peak of ``2 ** exponent``, the darkest 70 dB
+    below the brightest.
     """
     top = 20 * np.log10(2.0) * exponent - _HEADROOM_DB
     level_RN = 10 * np.log10(np.maximum(power_RN, 1e-30))
@@ -145,12 +165,13 @@ def shades(power_RN: np.ndarray, exponent: int) -> np.ndarray:
 
 
 def png(shades_RN: np.ndarray) -> bytes:
-    """Shades as a PNG picture with a palette (W3C, Portable Network Graphics, 2003)."""
+    """Returns a PNG file with a palette (W3C, Portable Network Graphics, 2003)."""
     rows, count = shades_RN.shape
     stops_3 = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in _COLOURS])
     at = np.linspace(0, len(_COLOURS) - 1, _SHADES)
     palette = [np.interp(at, range(len(_COLOURS)), channel) for channel in stops_3.T]
-    unfiltered = np.pad(shades_RN[::-1], ((0, 0), (1, 0)))  # low notes below
+    # Rows of a PNG run downwards. Each begins with the number of its filter: 0, none.
+    unfiltered = np.pad(shades_RN[::-1], ((0, 0), (1, 0)))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data))
         + kind

@@ -1,5 +1,6 @@
-"""Names and constants of models that commands use before they import JAX."""
+"""Names of models and outputs, and the reference level."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -7,10 +8,9 @@ import numpy as np
 from sep.errors import UserError
 
 DEFAULT_MODEL = "piano-violin"  # the bundled one that commands and `load` take
-MIXTURE = "mixture"  # a file of every track
-
+MIXTURE = "mixture"  # name of the file of a track's mixture
 RESIDUAL = "residual"  # name of the output for all that is no named source
-REFERENCE_RMS = 2.0**-4  # level that networks are made for
+REFERENCE_RMS = 2.0**-4  # level at which networks are trained
 
 
 def level_gain(rms: float) -> float:
@@ -23,23 +23,16 @@ def level_gain(rms: float) -> float:
     return float(2.0 ** np.clip(np.round(np.log2(REFERENCE_RMS / rms)), -120, 120))
 
 
-def output_names(model) -> tuple[str, ...]:
-    """Names of the S outputs, in their order, from the `model` part of a config.
+def output_names(sources: Sequence[str], *, residual: bool) -> tuple[str, ...]:
+    """Names of the S outputs of a model, in order: its sources and maybe the residual.
 
     Raises:
-      UserError: they are not different names of files, which stems are written to.
+      UserError: they are not different file names, which stems are written to.
     """
-    names = (*model["sources"], *([RESIDUAL] if model["residual"] else []))
+    names = (*sources, *([RESIDUAL] if residual else []))
     if not names or len(set(names)) < len(names):
         raise UserError(f"model.sources must be different names: {', '.join(names)}")
-    for name in names:  # a stranger's model must not write elsewhere either
+    for name in names:  # a release file from elsewhere must not choose other folders
         if PurePath(name).name != name or name in ("", "..") or not name.isprintable():
             raise UserError(f"model.sources: {name!r} is not a file name")
     return names
-
-
-def lookup(registry: dict, kind: str, name: str):
-    """registry[name], or a UserError that lists what there is."""
-    if name not in registry:
-        raise UserError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}")
-    return registry[name]

@@ -7,65 +7,46 @@ licence and commit. Nothing is ever unpickled.
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from numpy.typing import DTypeLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sep.errors import UserError
-from sep.model.names import output_names
-from sep.model.separator import in_use
+from sep.model.settings import ModelSettings, SeparationSettings
 from sep.runtime.files import replacing
+from sep.runtime.settings import as_dict, check, from_dict
 
 FORMAT = "sep-release-2"
-FIRST_FORMAT = "sep-release-1"
 RELEASE = "model.safetensors"  # in a training workdir: the best model so far
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-# Settings younger than the first release files, and what files without them mean.
-UNSAID = {
-    "model": {
-        "level_free": False,
-        "stereo": False,
-        "magnitude": {"dft": "fft", "onset_n_fft": 0},
-        "log_magnitude": {"onset_n_fft": 0},
-        "complex": {"dft": "fft", "onset_n_fft": 0, "with_magnitude": False},
-        "mel": {"onset_n_fft": 0},
-        "fnn": {"depth": 2},
-        "harmonic": {"peaks": 3, "dropout": 0.0},
-    },
-    "data": {"diffuse": 0.0, "mono": 0.0},
-    "train": {"weight_decay": 0.0},
-    "separation": {"wiener_seconds": 0.19, "wiener_exponent": 1.25},
-}
-# Settings of architectures that had other names there: the new one, and its value.
-RENAMED = {
-    "fnn": {"hidden": ("width", lambda hidden: hidden)},
-    "lstm": {
-        "hidden": ("width", lambda hidden: 2 * hidden),
-        "layers": ("depth", lambda layers: layers),
-    },
-}
 
 
 class Model(NamedTuple):
     """A trained separator: everything that separation and evaluation need."""
 
-    config: dict  # its parts `model` and `separation`
-    params: dict
+    settings: ModelSettings  # of what is in use
+    separation: SeparationSettings
+    params: dict[str, Any]
     metadata: dict[str, str]  # training commit, step, scores, licence
 
 
-def save_model(path: Path, model: Model, dtype=np.float32) -> None:
-    """Writes a release file, whole or not at all."""
+def save_model(path: Path, model: Model, dtype: DTypeLike = np.float32) -> None:
+    """Writes a release file; it appears whole or not at all."""
     flat = flatten_dict(jax.device_get(model.params), sep="/")
     arrays = {name: np.asarray(array, dtype, order="C") for name, array in flat.items()}
-    described = {"format": FORMAT, "config": json.dumps(model.config), **model.metadata}
+    config = {
+        "model": as_dict(model.settings.in_use()),
+        "separation": as_dict(model.separation),
+    }
+    metadata = {"format": FORMAT, "config": json.dumps(config), **model.metadata}
     with replacing(path) as part:
-        part.write_bytes(save(arrays, metadata=described))
+        part.write_bytes(save(arrays, metadata=metadata))
 
 
 def load_model(name: str) -> Model:
@@ -84,75 +65,41 @@ def load_model(name: str) -> Model:
         )
     except (SafetensorError, OSError, AttributeError, ValueError, LookupError) as error:
         raise UserError(f"{path}: is not a release file of Sep ({error})") from None
-    written = metadata.pop("format", None)
-    if written not in (FORMAT, FIRST_FORMAT):
+    if metadata.pop("format", None) != FORMAT:
         raise UserError(f"{path}: is not a release file that this version of Sep reads")
     try:
         config = json.loads(metadata.pop("config"))
-    except (KeyError, json.JSONDecodeError):
+        model, separation = config["model"], config["separation"]
+    except (KeyError, TypeError, json.JSONDecodeError):
         raise UserError(f"{path}: is a release file without a readable config") from None
-    config = completed(config)
-    if written == FIRST_FORMAT:
-        config = of_first_format(config)
     try:
-        output_names(config["model"])
-    except (KeyError, TypeError):
-        raise UserError(f"{path}: its config names no sources") from None
-    return Model(config, params, metadata)
+        settings = from_dict(ModelSettings, _in_use(model), "model").in_use()
+        separation = from_dict(SeparationSettings, separation, "separation")
+        check(settings, "model")
+        check(separation, "separation")
+        settings.outputs  # noqa: B018 - raises if they are no file names
+    except UserError as error:
+        raise UserError(
+            f"{path}: its config is of another version of Sep, or damaged ({error})"
+        ) from None
+    return Model(settings, separation, params, metadata)
 
 
-def completed(config):
-    """A config in the words of today, with the settings that it is too old to name."""
-    return _renamed(_with_unsaid(config, UNSAID))
+def _in_use(model: Any) -> Any:
+    """The plain settings of a model without the blocks of what is not chosen.
 
-
-def changes(kept: dict, settings: dict) -> dict[str, str]:
-    """Settings in use that differ, and how: "name was this and is that", by name.
-
-    `kept` may be the config of an earlier version, which named fewer.
+    Files have those of all architectures and representations of their time.
     """
-    before, now = (
-        flatten_dict(in_use(config), sep=".") for config in (completed(kept), settings)
-    )
+    if not isinstance(model, dict):
+        return model
+    chosen = {model.get("representation"), model.get("architecture")}
+    if missing := [name for name in chosen if name not in model]:
+        raise UserError(f"setting model.{missing[0]} is missing")
     return {
-        name: f"{name} was {before.get(name)} and is {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        name: value
+        for name, value in model.items()
+        if not isinstance(value, dict) or name in chosen
     }
-
-
-def of_first_format(config):
-    """A config of a file in which Open-Unmix's network bore the name `lstm`."""
-    model = config.get("model") if isinstance(config, dict) else None
-    if not isinstance(model, dict) or model.get("architecture") != "lstm":
-        return config
-    moved = {"architecture": "openunmix", "openunmix": model.get("lstm")}
-    return config | {"model": model | moved}
-
-
-def _with_unsaid(config, unsaid):
-    if not (isinstance(config, dict) and isinstance(unsaid, dict)):
-        return config  # no part with settings, or, in a stranger's file, no config
-    missing = {
-        key: _with_unsaid(config.get(key, value), value)
-        for key, value in unsaid.items()
-        if key in config or not isinstance(value, dict)  # no half of a part
-    }
-    return config | missing
-
-
-def _renamed(config):
-    if not (isinstance(config, dict) and isinstance(config.get("model"), dict)):
-        return config
-    model = dict(config["model"])
-    for part, names in RENAMED.items():
-        if isinstance(model.get(part), dict):
-            settings = dict(model[part])
-            for old, (new, value) in names.items():
-                if isinstance(settings.get(old), int):
-                    settings[new] = value(settings.pop(old))
-            model[part] = settings
-    return config | {"model": model}
 
 
 def bundled_models() -> list[str]:
@@ -180,19 +127,21 @@ def locate_model(name: str) -> Path:
     return path
 
 
-def warm_start(params: dict, config: dict, model: Model) -> dict:
-    """New parameters, with those of a trained model wherever shapes agree.
+def warm_start(
+    params: dict[str, Any], settings: ModelSettings, model: Model
+) -> dict[str, Any]:
+    """New parameters, replaced by those of a trained model wherever shapes agree.
 
-    Another number of sources makes the last layer a new one; all before it is kept.
+    With another number of sources the last layer stays new; all layers before it are
+    replaced.
 
     Raises:
-      UserError: the model has another representation or architecture, or is told the
-        level of frames where this one is not.
+      UserError: the model has another representation, architecture or `level_free`.
     """
-    for part in ("representation", "architecture", "level_free"):
-        ours, theirs = config["model"][part], model.config["model"].get(part)
+    for name in ("representation", "architecture", "level_free"):
+        ours, theirs = getattr(settings, name), getattr(model.settings, name)
         if ours != theirs:
-            raise UserError(f"train.init_from: that model's {part} is {theirs}, not {ours}")
+            raise UserError(f"train.init_from: that model's {name} is {theirs}, not {ours}")
     new, old = flatten_dict(params), flatten_dict(model.params)
     taken = {k: v for k, v in old.items() if k in new and new[k].shape == v.shape}
     if not taken:

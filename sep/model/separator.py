@@ -8,10 +8,11 @@ from jax import Array
 from sep.errors import UserError
 from sep.model.architectures import ARCHITECTURES
 from sep.model.consistency import share_rest
-from sep.model.names import lookup, output_names
+from sep.model.registry import lookup
 from sep.model.representations import REPRESENTATIONS
 from sep.model.representations.masking import Masking
 from sep.model.representations.spectrogram import Spectrogram
+from sep.model.settings import ModelSettings
 
 
 class Separator(nn.Module):
@@ -112,33 +113,28 @@ class Standardise(nn.Module):
         return standard.reshape(features_BNFK.shape)
 
 
-def build(model) -> Separator:
-    """The separator that the `model` part of a config describes.
+def build(model: ModelSettings) -> Separator:
+    """The separator that the settings describe.
 
     Raises:
       UserError: no representation or architecture has that name; the message lists all.
-        Or networks are to see how channels differ, and there is no spectrogram.
+        Or `stereo` is set for a representation that is no spectrogram.
     """
-    representation = lookup(REPRESENTATIONS, "representation", model["representation"])
-    architecture = lookup(ARCHITECTURES, "architecture", model["architecture"])
-    if model["stereo"] and not issubclass(representation, Spectrogram):
-        known = [n for n, kind in REPRESENTATIONS.items() if issubclass(kind, Spectrogram)]
+    representation = lookup(REPRESENTATIONS, "representation", model.representation)
+    architecture = lookup(ARCHITECTURES, "architecture", model.architecture)
+    kind = representation.module_class()
+    if model.stereo and not issubclass(kind, Spectrogram):
+        known = [
+            name
+            for name, entry in REPRESENTATIONS.items()
+            if issubclass(entry.module_class(), Spectrogram)
+        ]
         raise UserError(f"model.stereo is for spectrograms: {', '.join(sorted(known))}")
     return Separator(
-        representation=representation(
-            sample_rate=model["sample_rate"], **model[model["representation"]]
-        ),
-        architecture=architecture(**model[model["architecture"]]),
-        num_sources=len(output_names(model)),
-        # Masks do without the level; an estimate that is a wave has one of its own.
-        level_free=model["level_free"] and issubclass(representation, Masking),
-        stereo=model["stereo"],
+        representation=kind(model.representation_settings, model.sample_rate),
+        architecture=architecture.module_class()(model.architecture_settings),
+        num_sources=len(model.outputs),
+        # Masks do not depend on the level; an estimate that is a wave does.
+        level_free=model.level_free and issubclass(kind, Masking),
+        stereo=model.stereo,
     )
-
-
-def in_use(config: dict) -> dict:
-    """A config without the settings of representations and architectures not in use."""
-    model = config["model"]
-    used = {model["representation"], model["architecture"]}
-    unused = {*REPRESENTATIONS, *ARCHITECTURES} - used
-    return config | {"model": {k: v for k, v in model.items() if k not in unused}}

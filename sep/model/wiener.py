@@ -15,44 +15,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sep.errors import UserError
 from sep.model import transforms
+from sep.model.settings import SeparationSettings
 
 HOPS = 4  # in a frame
 # Share of a source's power that is taken to come from everywhere. It lets filters exist,
 # in float32: also for sources from a single direction, and for channels that are equal.
 _DIFFUSE = 0.03
 _SILENCE = 1e-12  # power, at the reference level, under which all sources are alike
-_LARGEST_EXPONENT = 4.0  # from 6 on, powers of silence are none in float32
 
 
-def frame_length(config) -> int:
-    """Samples of a frame, as a config's `separation` wants it; 0: it wants no filter.
-
-    Raises:
-      UserError: its numbers make no sense.
-    """
-    rate, wanted = config["model"]["sample_rate"], config["separation"]
-    seconds, exponent = wanted["wiener_seconds"], wanted["wiener_exponent"]
-    if not (0 <= seconds < np.inf and 0 < exponent <= _LARGEST_EXPONENT):
-        raise UserError(
-            "separation needs wiener_seconds >= 0 (0: none), wiener_exponent > 0 and "
-            f"<= {_LARGEST_EXPONENT:g}"
-        )
-    return max(HOPS, 2 ** round(np.log2(seconds * rate))) if seconds else 0
+def frame_length(seconds: float, sample_rate: int) -> int:
+    """Length of the filter's frames in samples, a power of two; 0 without a filter."""
+    return max(HOPS, 2 ** round(np.log2(seconds * sample_rate))) if seconds else 0
 
 
-def from_config(config) -> Callable[[Array], Array] | None:
-    """`refine` as a config wants it, compiled; None if it wants none.
-
-    Raises:
-      UserError: its numbers make no sense.
-    """
-    n_fft = frame_length(config)
+def compiled(
+    separation: SeparationSettings, sample_rate: int
+) -> Callable[[Array], Array] | None:
+    """`refine` with these settings, compiled; None if they ask for no filter."""
+    n_fft = frame_length(separation.wiener_seconds, sample_rate)
     if not n_fft:
         return None
-    exponent = config["separation"]["wiener_exponent"]
-    return jax.jit(partial(refine, n_fft=n_fft, exponent=exponent))
+    return jax.jit(partial(refine, n_fft=n_fft, exponent=separation.wiener_exponent))
 
 
 def refine(sources_SCT: Array, *, n_fft: int, exponent: float) -> Array:

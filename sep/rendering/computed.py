@@ -1,4 +1,4 @@
-"""Instruments that are computed: another one for each piece.
+"""Plays computed instruments: each piece gets a newly drawn one.
 
 Shapes: T sample, C channel (2).
 """
@@ -11,8 +11,11 @@ from sep.rendering.performance import Performance
 
 
 def play(
-    instrument: Instrument, rng, performance: Performance, seconds: float
+    instrument: Instrument,
+    rng: np.random.Generator,
+    performance: Performance,
+    seconds: float,
 ) -> np.ndarray:
-    """A violin that never was, the same in both channels."""
+    """Draws a bowed-string violin and plays on it: wave_TC, both channels equal."""
     wave_T = bowed_string.play(bowed_string.draw(rng), rng, performance, seconds)
     return np.repeat(wave_T[:, None], 2, axis=1)

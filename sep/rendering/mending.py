@@ -1,4 +1,4 @@
-"""SFZ maps listened to, and mended: every region is played by itself and measured.
+"""Measures and mends SFZ maps: each region is played alone.
 
 Shapes: T sample.
 """
@@ -17,31 +17,31 @@ from sep.rendering.maps import OFF_CENTS, loudness, onset_of
 from sep.rendering.pitch import cents_off, measure_pitch
 from sep.rendering.regions import Region, number
 
-RETUNE_CENTS = 8.0  # what is further off, but right, is tuned
-SURE = 0.7  # certainty above which it is
-SILENT_DB = -80.0  # of a region as played, against full scale
-WEAK_DB = -30.0  # of a region, against the middle one of its map
-LATE = 0.06  # seconds before a note is heard that are cut off
-_SECONDS = 1.5  # of a region that are measured
+RETUNE_CENTS = 8.0  # deviation, up to OFF_CENTS, beyond which a region is tuned
+SURE = 0.7  # certainty above which a region may be tuned
+SILENT_DB = -80.0  # level below which a region is silent, against full scale
+WEAK_DB = -30.0  # level below which a region is silent, against the median of its map
+LATE = 0.06  # seconds before an onset that are cut off
+_SECONDS = 1.5  # part of a region that is measured
 _VELOCITY = 90
 _BLOCK = 1024
 
 
-class Sound(NamedTuple):
-    """What a key or a region does when it is played."""
+class KeyMeasurement(NamedTuple):
+    """Pitch, level and onset of a key or a region, as played."""
 
     key: int
-    cents: float
-    certainty: float
+    cents: float  # above the key
+    certainty: float  # of the pitch, 0 .. 1
     level: float  # dB
-    onset: float  # seconds before it is heard
+    onset: float  # seconds before the sound begins
 
 
-def listen(path: Path, keys: Iterable[int]) -> Iterator[Sound]:
-    """What each key of a map sounds like at a middling velocity.
+def measure_keys(path: Path, keys: Iterable[int]) -> Iterator[KeyMeasurement]:
+    """Plays keys of a map at medium velocity, and yields their measurements.
 
     Raises:
-      UserError: the player is missing, or takes no such map.
+      UserError: the player is not installed, or cannot use this map.
     """
     try:
         from sep.rendering import sfz
@@ -56,74 +56,116 @@ def listen(path: Path, keys: Iterable[int]) -> Iterator[Sound]:
         wave_T = np.concatenate([np.mean(block, axis=0) for block in blocks])
         midi, certainty = measure_pitch(wave_T, RATE, key)
         onset = onset_of(wave_T, RATE) / RATE
-        yield Sound(key, cents_off(midi, key), certainty, loudness(wave_T, RATE), onset)
+        level = loudness(wave_T, RATE)
+        yield KeyMeasurement(key, cents_off(midi, key), certainty, level, onset)
 
 
-def sound_of(region: Region) -> Sound:
-    """A region played by itself, on its own key or the nearest that it has."""
+def parse_keys(texts: Sequence[str], flag: str) -> range:
+    """Parses the lowest and the highest of a range of keys, given with a flag.
+
+    Raises:
+      UserError: the texts are not two MIDI keys, in order.
+    """
+    try:
+        low, high = map(int, texts)
+    except ValueError:
+        low, high = 1, 0
+    if not 0 <= low <= high <= 127:
+        raise UserError(f"{flag}: must be two MIDI keys from 0 to 127, such as 55,100")
+    return range(low, high + 1)
+
+
+def measure_region(region: Region) -> KeyMeasurement:
+    """Plays a region alone, on its own key or the nearest in its zone, and measures it.
+
+    Raises:
+      UserError: as `measure_keys`.
+    """
     low, high = number(region, "lokey"), number(region, "hikey")
     key = int(np.clip(number(region, "pitch_keycenter"), low, high))
     alone = region | {"lovel": "0", "hivel": "127", "seq_length": "1", "seq_position": "1"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "one.sfz")
         regions.write(path, [alone], "for measuring")
-        return next(listen(path, [key]))
+        return next(measure_keys(path, [key]))
 
 
 def mend(
-    given: Sequence[Region], sounds: Sequence[Sound]
+    original: Sequence[Region], measurements: Sequence[KeyMeasurement]
 ) -> tuple[list[Region], list[str]]:
-    """The regions that sound as they should, tuned, gaps closed; and what was changed.
+    """Leaves out regions that are silent or another note, tunes others, closes gaps.
+
+    Args:
+      original: regions of a map.
+      measurements: one for each region, of `measure_region`.
+
+    Returns:
+      The mended regions, and a line for each change.
 
     Raises:
-      UserError: none is left.
+      UserError: no region is left.
     """
-    middle = float(np.median([sound.level for sound in sounds]))
-    kept, gone, lines = [], [], []
-    for region, sound in zip(given, sounds, strict=True):
-        fault = _fault(sound, middle)
-        name = Path(region["sample"]).name
-        if fault:
-            gone.append(region)
-            lines.append(f"left out {name}: {fault}")
-            continue
-        mended = dict(region)
-        if abs(sound.cents) > RETUNE_CENTS and sound.certainty > SURE:
-            mended["tune"] = str(number(region, "tune") - round(sound.cents))
-            lines.append(f"tuned {name}: was {sound.cents:+.0f} cents off")
-        if sound.onset > LATE:
-            rate = audio.probe(Path(region["sample"])).sample_rate
-            begin = number(region, "offset") + round((sound.onset - LATE / 3) * rate)
-            mended["offset"] = str(begin)
-            lines.append(f"trimmed {name}: began {sound.onset:.2f} s late")
-        kept.append(mended)
+    median = float(np.median([measured.level for measured in measurements]))
+    kept, dropped, lines = [], [], []
+    for region, measured in zip(original, measurements, strict=True):
+        if fault := _fault(measured, median):
+            dropped.append(region)
+            lines.append(f"left out {Path(region['sample']).name}: {fault}")
+        else:
+            mended, changes = _corrected(region, measured)
+            kept.append(mended)
+            lines += changes
     if not kept:
-        raise UserError("no region of this map sounds as it should; nothing written")
-    for region in gone:
-        if not _close(kept, region):
+        raise UserError("every region of this map is silent or off pitch; nothing written")
+    for region in dropped:
+        if not _close_gap(kept, region):
             low, high = region.get("lokey", 0), region.get("hikey", 127)
-            lines.append(f"keys {low} to {high}: a gap stays, for nothing is beside it")
+            lines.append(f"keys {low} to {high}: gap left, without a neighbouring region")
     _number_turns(kept)
     return kept, lines
 
 
-def _fault(sound: Sound, middle: float) -> str:
-    if sound.level < max(middle + WEAK_DB, SILENT_DB):
-        return f"silent ({sound.level:.0f} dB)"
-    if abs(sound.cents) > OFF_CENTS:
-        return f"{sound.cents:+.0f} cents off (certainty {sound.certainty:.2f})"
+def _fault(measured: KeyMeasurement, median: float) -> str:
+    """Why a region cannot be used, or ""; `median` is the median level of its map."""
+    if measured.level < max(median + WEAK_DB, SILENT_DB):
+        return f"silent ({measured.level:.0f} dB)"
+    if abs(measured.cents) > OFF_CENTS:
+        return f"{measured.cents:+.0f} cents off (certainty {measured.certainty:.2f})"
     return ""
 
 
+def _corrected(region: Region, measured: KeyMeasurement) -> tuple[Region, list[str]]:
+    """Tunes and trims a region if needed; returns it with a line for each change."""
+    name = Path(region["sample"]).name
+    mended, lines = dict(region), []
+    if abs(measured.cents) > RETUNE_CENTS and measured.certainty > SURE:
+        mended["tune"] = str(number(region, "tune") - round(measured.cents))
+        lines.append(f"tuned {name}: was {measured.cents:+.0f} cents off")
+    if measured.onset > LATE:
+        rate = audio.probe(Path(region["sample"])).sample_rate
+        begin = number(region, "offset") + round((measured.onset - LATE / 3) * rate)
+        mended["offset"] = str(begin)
+        lines.append(f"trimmed {name}: began {measured.onset:.2f} s late")
+    return mended, lines
+
+
 def _zone(region: Region) -> tuple[int, int, int, int]:
-    return tuple(number(region, name) for name in ("lokey", "hikey", "lovel", "hivel"))
+    """Returns a region's lowest and highest key, lowest and highest velocity."""
+    low, high, soft, loud = (
+        number(region, name) for name in ("lokey", "hikey", "lovel", "hivel")
+    )
+    return low, high, soft, loud
 
 
-def _close(kept: list[Region], gone: Region) -> bool:
-    """Neighbours in key, else in velocity, take over the zone of a region; or none do."""
-    low, high, soft, loud = _zone(gone)
+def _close_gap(kept: list[Region], dropped: Region) -> bool:
+    """Extends neighbours in key, else in velocity, over the zone of a dropped region.
+
+    Returns:
+      Whether the zone is covered.
+    """
+    low, high, soft, loud = _zone(dropped)
     if any(_zone(region) == (low, high, soft, loud) for region in kept):
-        return True  # others take turns there
+        return True  # other samples take turns there
     in_key = [region for region in kept if _zone(region)[2:] == (soft, loud)]
     in_velocity = [region for region in kept if _zone(region)[:2] == (low, high)]
     return _share(in_key, "lokey", "hikey", low, high) or _share(
@@ -131,10 +173,21 @@ def _close(kept: list[Region], gone: Region) -> bool:
     )
 
 
-def _share(beside: list[Region], first: str, last: str, low: int, high: int) -> bool:
-    """Has the regions just below and above a range take half of it each, or all."""
-    below = [region for region in beside if number(region, last) == low - 1]
-    above = [region for region in beside if number(region, first) == high + 1]
+def _share(candidates: list[Region], first: str, last: str, low: int, high: int) -> bool:
+    """Extends the regions just below and above a range over half of it each, or all.
+
+    Args:
+      candidates: regions that may be extended.
+      first: opcode of the lower end of a zone, such as "lokey".
+      last: opcode of the upper end.
+      low: lower end of the range.
+      high: upper end of the range.
+
+    Returns:
+      Whether there is such a region.
+    """
+    below = [region for region in candidates if number(region, last) == low - 1]
+    above = [region for region in candidates if number(region, first) == high + 1]
     middle = (low + high) // 2 if below and above else high if below else low - 1
     for region in below:
         region[last] = str(middle)
@@ -144,12 +197,12 @@ def _share(beside: list[Region], first: str, last: str, low: int, high: int) -> 
 
 
 def _number_turns(kept: list[Region]) -> None:
-    """Round robins counted anew, for the player skips a turn that is missing."""
-    turns: dict[tuple, list[Region]] = {}
+    """Numbers round robins again: the player would be silent for a missing turn."""
+    turns: dict[tuple[int, int, int, int], list[Region]] = {}
     for region in kept:
         if number(region, "seq_length") > 1:
             turns.setdefault(_zone(region), []).append(region)
-    for alike in turns.values():
-        for position, region in enumerate(alike):
-            region["seq_length"] = str(len(alike))
-            region["seq_position"] = str(position + 1)
+    for members in turns.values():
+        for position, region in enumerate(members, 1):
+            region["seq_length"] = str(len(members))
+            region["seq_position"] = str(position)

@@ -1,22 +1,34 @@
-"""Performances as the events that samplers take: note-ons, note-offs, controllers.
+"""Converts performances to the events that samplers take: notes and controllers."""
 
-An event is (when, order, what, value); at one time offs come first, then controls, ons.
-"""
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from sep.rendering import RATE
 from sep.rendering.performance import CONTROL_RATE, Performance
 
-BEND_CENTS = 200  # the range of SFZ's and SoundFont's pitch wheel, unless they say else
+BEND_CENTS = 200  # default range of the pitch wheel of SFZ and SoundFont
 EXPRESSION, PEDAL = 11, 64  # MIDI controllers
-OFF, CONTROL, ON = 0, 1, 2
+BEND = -1  # in place of a controller: the pitch wheel, with a value in cents
+OFF, CONTROL, ON = 0, 1, 2  # kinds of events, in their order at one time
+
+TimedEvent = tuple[float, int, int, float]  # an Event, but with a time in seconds
 
 
-def curves(performance: Performance) -> list[tuple[float, int, object, float]]:
-    """(second, order, 'bend' in cents or a controller, value): all but the notes."""
-    events = [
-        (i / CONTROL_RATE, CONTROL, "bend", cents)
+class Event(NamedTuple):
+    """One event for a sampler."""
+
+    sample: int  # its time
+    kind: int  # OFF, CONTROL or ON
+    target: int  # a key for OFF and ON; BEND or a controller for CONTROL
+    value: float  # velocity for ON; cents for BEND; the controller's value
+
+
+def curves(performance: Performance) -> list[TimedEvent]:
+    """Converts the control curves and the pedal, that is, all but the notes."""
+    events: list[TimedEvent] = [
+        (i / CONTROL_RATE, CONTROL, BEND, cents)
         for i, cents in enumerate(performance.bend)
         if i == 0 or cents != performance.bend[i - 1]
     ]
@@ -25,12 +37,13 @@ def curves(performance: Performance) -> list[tuple[float, int, object, float]]:
             (i / CONTROL_RATE, CONTROL, EXPRESSION, value)
             for i, value in enumerate(performance.expression)
         ]
-    return events + [(s, CONTROL, PEDAL, 127 * down) for s, down in performance.pedal]
+    return events + [(s, CONTROL, PEDAL, 127 * is_down) for s, is_down in performance.pedal]
 
 
-def strikes(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
-    """(second, order, key, velocity): note-ons and -offs."""
-    events, again = [], {}  # when a key is struck next: a later off would end that note
+def strikes(notes: np.ndarray) -> list[TimedEvent]:
+    """Converts notes to note-ons and note-offs."""
+    events: list[TimedEvent] = []
+    again: dict[int, float] = {}  # when each key is struck next: it ends the note before
     for note in notes[np.argsort(notes["onset"], kind="stable")[::-1]]:
         onset, key = float(note["onset"]), int(note["pitch"])
         end = min(onset + float(note["duration"]), again.get(key, np.inf))
@@ -39,21 +52,29 @@ def strikes(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
     return events
 
 
-def timeline(notes, controls, seconds: float) -> list[tuple[int, int, object, float]]:
-    """All events within the piece, in order, at samples."""
-    events = [(int(s * RATE), *rest) for s, *rest in [*controls, *strikes(notes)]]
+def timeline(
+    notes: np.ndarray, controls: Iterable[TimedEvent], seconds: float
+) -> list[Event]:
+    """Returns all events before the end of a piece, in order."""
+    events = [
+        Event(int(second * RATE), kind, target, value)
+        for second, kind, target, value in [*controls, *strikes(notes)]
+    ]
     last = round(seconds * RATE)
-    return sorted((e for e in events if e[0] < last), key=lambda event: event[:2])
+    return sorted((e for e in events if e.sample < last), key=lambda event: event[:2])
 
 
 def held_on(performance: Performance) -> np.ndarray:
-    """The notes, each until the pedal that holds it goes up."""
+    """Returns the notes, lengthened until the pedal that holds them is released.
+
+    A pedal holds a note for at most 4 s.
+    """
     notes = performance.notes.copy()
     if performance.pedal:
-        second, down = map(np.array, zip(*performance.pedal, strict=True))
+        second, is_down = map(np.array, zip(*performance.pedal, strict=True))
         ends = notes["onset"] + notes["duration"]
         index = np.searchsorted(second, ends, side="right") - 1
-        held = (index >= 0) & down[index.clip(0)]
+        held = (index >= 0) & is_down[index.clip(0)]
         up = np.append(second, np.inf)[(index + 1).clip(0)]
         up = np.minimum(up, ends + 4)
         notes["duration"] = np.where(held, up, ends) - notes["onset"]

@@ -1,10 +1,10 @@
-"""Notes as a person plays them: timing, dynamics, bowing, vibrato, pedal.
+"""Performs notes as a person would: timing, dynamics, bowing, vibrato, pedal.
 
 Notes are structured arrays of dtype NOTE, sorted by onset. Times are in seconds.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,20 +19,24 @@ NOTE = np.dtype(
         ("brief", "?"),  # a spiccato or staccato stroke
     ]
 )
-CONTROL_RATE = 100  # Hz, of the curves below
+NoteRow = tuple[float, float, int, int, bool, bool]  # one note, with the fields of NOTE
+CONTROL_RATE = 100  # Hz: sample rate of the curves below
+
+# Chances of legato, detached and brief bowing, by whether the notes are short.
+_BOWINGS = {False: (0.6, 0.35, 0.05), True: (0.4, 0.35, 0.25)}
 
 
 class Performance(NamedTuple):
-    """All that a player does."""
+    """Notes and control curves of one player."""
 
     notes: np.ndarray  # NOTE
     bend: np.ndarray  # cents at CONTROL_RATE: tuning, vibrato, intonation
-    expression: np.ndarray | None  # 0 .. 127 at CONTROL_RATE; None: strings are struck
-    pedal: list[tuple[float, bool]]  # (second, down)
+    expression: np.ndarray | None  # 0 .. 127 at CONTROL_RATE; None for struck strings
+    pedal: list[tuple[float, bool]]  # (second, whether it goes down)
 
 
-def note_array(rows) -> np.ndarray:
-    """Rows of (onset, duration, pitch) as sorted notes of middling velocity."""
+def note_array(rows: Sequence[tuple[float, float, int]]) -> np.ndarray:
+    """Converts rows of (onset, duration, pitch) to sorted notes of medium velocity."""
     notes = np.zeros(len(rows), NOTE)
     notes["velocity"] = 80
     notes["onset"], notes["duration"], notes["pitch"] = zip(*rows, strict=True)
@@ -40,7 +44,7 @@ def note_array(rows) -> np.ndarray:
 
 
 def phrases(notes: np.ndarray, longest: int = 14) -> Iterator[slice]:
-    """Runs of notes between rests, and no longer than a few bows."""
+    """Yields runs of notes between rests, of at most `longest` notes."""
     ends = np.maximum.accumulate(notes["onset"] + notes["duration"])
     cuts = np.flatnonzero(notes["onset"][1:] - ends[:-1] > 0.2) + 1
     for begin, end in itertools.pairwise([0, *cuts, len(notes)]):
@@ -49,59 +53,79 @@ def phrases(notes: np.ndarray, longest: int = 14) -> Iterator[slice]:
 
 
 def held_keys(notes: np.ndarray, second: float) -> np.ndarray:
-    """The keys that sound at a time, from low to high."""
+    """Returns the keys that sound at a time, from low to high."""
     begun = notes["onset"] <= second + 0.05
     return np.unique(notes["pitch"][begun & (notes["onset"] + notes["duration"] > second)])
 
 
-def drift(rng, seconds: np.ndarray) -> np.ndarray:
-    """A slow random curve of about -1 to 1."""
+def drift(rng: np.random.Generator, seconds: np.ndarray) -> np.ndarray:
+    """Draws a slow random curve, and returns its values (about -1 to 1) at these times."""
     rate = 2 * np.pi / rng.uniform(4, 15, (3, 1))
     return np.sin(rate * seconds + rng.uniform(0, 2 * np.pi, (3, 1))).mean(0) * 1.5
 
 
-def rubato(rng, parts: list[np.ndarray], tempo: float) -> list[np.ndarray]:
-    """Both parts in one breathing tempo, each note a few milliseconds off."""
+def rubato(
+    rng: np.random.Generator, parts: Sequence[np.ndarray], tempo: float
+) -> list[np.ndarray]:
+    """Plays all parts in one varying tempo, and shifts each note by a few milliseconds.
+
+    Args:
+      rng: draws tempo changes and shifts.
+      parts: notes of each part, in the time of the score.
+      tempo: factor on the speed of the score.
+    """
     last = max((n["onset"] + n["duration"]).max(initial=0) for n in parts)
     grid = np.arange(0, last + 1, 0.05)
     pace = tempo * (1 + rng.uniform(0.02, 0.07) * drift(rng, grid))
     played = np.cumsum(0.05 / pace) - 0.05 / pace[0]
-    human = []
+    performed = []
     for notes in map(np.copy, parts):
         end = np.interp(notes["onset"] + notes["duration"], grid, played)
         spread = rng.uniform(0.004, 0.01)
         jitter = rng.normal(0, spread, len(notes)).clip(-0.025, 0.025)
         notes["onset"] = (np.interp(notes["onset"], grid, played) + jitter).clip(0)
         notes["duration"] = (end - notes["onset"]).clip(0.04)
-        human.append(np.sort(notes, order=["onset", "pitch"]))
-    return human
+        performed.append(np.sort(notes, order=["onset", "pitch"]))
+    return performed
 
 
-def at_piano(rng, notes: np.ndarray, seconds: float, tuning: float) -> Performance:
-    """Phrased dynamics, the upper line above its chords, and the pedal.
+def at_piano(
+    rng: np.random.Generator, notes: np.ndarray, seconds: float, tuning: float
+) -> Performance:
+    """Performs notes at the piano: phrased dynamics, louder upper line, pedal.
 
-    `tuning` is in cents.
+    Args:
+      rng: draws dynamics and pedal.
+      notes: notes of the part.
+      seconds: length of the control curves.
+      tuning: cents above equal temperament at 440 Hz.
     """
     notes = notes.copy()
     upper = np.array([n["pitch"] >= held_keys(notes, n["onset"]).max() for n in notes])
     swell = rng.uniform(5, 18) * drift(rng, notes["onset"])
     force = rng.uniform(50, 80) + swell + 8 * upper + rng.normal(0, 5, len(notes))
     notes["velocity"] = force.clip(15, 120)
-    pedal = []
-    if rng.random() < 0.85:  # a new pedal with the bass, caught after the hammer
-        gap, caught = rng.uniform(0.4, 1.2), -9.0
+    pedal: list[tuple[float, bool]] = []
+    if rng.random() < 0.85:  # a new pedal with the bass, pressed just after the onset
+        gap, changed = rng.uniform(0.4, 1.2), -9.0
         for onset in notes["onset"][notes["pitch"] < 57]:
-            if onset - caught > gap:
-                caught = onset
+            if onset - changed > gap:
+                changed = onset
                 pedal += [(onset, False), (onset + rng.uniform(0.06, 0.15), True)]
     bend = np.full(int(seconds * CONTROL_RATE) + 1, tuning)
     return Performance(notes, bend, None, pedal)
 
 
-def at_violin(rng, notes: np.ndarray, seconds: float, tuning: float) -> Performance:
-    """Each phrase with its bowing, each note with its intonation and vibrato.
+def at_violin(
+    rng: np.random.Generator, notes: np.ndarray, seconds: float, tuning: float
+) -> Performance:
+    """Performs notes on the violin: bowing by phrase, intonation and vibrato by note.
 
-    `tuning` is in cents.
+    Args:
+      rng: draws bowing, dynamics, intonation and vibrato.
+      notes: notes of the part.
+      seconds: length of the control curves.
+      tuning: cents above equal temperament at 440 Hz.
     """
     notes = notes.copy()
     for phrase in phrases(notes):
@@ -126,14 +150,18 @@ def at_violin(rng, notes: np.ndarray, seconds: float, tuning: float) -> Performa
     return Performance(notes, bend, expression.clip(35, 127), [])
 
 
-def bowed(rng, phrase: np.ndarray) -> np.ndarray:
-    """A phrase legato, detached or off the string, unless its notes say already."""
+def bowed(rng: np.random.Generator, phrase: np.ndarray) -> np.ndarray:
+    """Shortens a phrase's notes as its bowing requires.
+
+    Legato, detached or off the string is drawn, unless notes are marked as slurred or
+    brief already.
+    """
     phrase = phrase.copy()
     if not (phrase["slurred"] | phrase["brief"]).any():
-        short = np.median(phrase["duration"]) < 0.3
-        bowing = rng.choice(["legato", "detached", "brief"], p=_BOWINGS[bool(short)])
+        is_short = np.median(phrase["duration"]) < 0.3
+        bowing = rng.choice(["legato", "detached", "brief"], p=_BOWINGS[bool(is_short)])
         if bowing == "legato":
-            bow = rng.integers(2, 9)  # notes in one
+            bow = rng.integers(2, 9)  # notes in one stroke
             phrase["slurred"] = np.arange(len(phrase)) % bow > 0
             phrase["slurred"][1:] &= np.diff(phrase["pitch"]) != 0
             phrase["slurred"][1:] &= np.diff(phrase["onset"]) > 0.03  # not a double stop
@@ -143,6 +171,3 @@ def bowed(rng, phrase: np.ndarray) -> np.ndarray:
     phrase["duration"] *= np.where(connected, 1, share)
     phrase["duration"] = phrase["duration"].clip(0.05)
     return phrase
-
-
-_BOWINGS = {False: (0.6, 0.35, 0.05), True: (0.4, 0.35, 0.25)}

@@ -1,32 +1,34 @@
-"""One piece: notes to finished stems. Pure but for the samples that it plays.
+"""Renders one piece: notes to finished stems. Pure, except for the samples that it reads.
 
 Shapes: T sample, C channel (2), R room, L sample of an impulse response.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.signal
 
 from sep.errors import UserError
 from sep.rendering import RATE, instruments, performance, samplers, scores
 from sep.rendering.arrangement import for_violin, vary
 from sep.rendering.instruments import Instrument
+from sep.rendering.performance import Performance
 
-_PEAK = 10 ** (-3 / 20)
+_PEAK = 10 ** (-3 / 20)  # largest peak of a stem
+_SILENT = 1e-6  # RMS up to which a stem is silent
 
 
-class Options(NamedTuple):
-    """What holds for every piece of a set."""
+class PieceOptions(NamedTuple):
+    """Options that hold for every piece of a dataset."""
 
     seconds: float  # longest piece
     start: float | None  # second of the score; None: anywhere
-    variety: float  # share of pieces arranged anew
+    variety: float  # share of pieces that are transposed and arranged
     level_db: float  # each stem is louder or softer by up to this
 
 
-class Stem(NamedTuple):
-    """One source, and how it came about."""
+class RenderedStem(NamedTuple):
+    """One source of a piece, and what it was made of."""
 
     wave_CT: np.ndarray  # int16
     instrument: Instrument
@@ -34,11 +36,24 @@ class Stem(NamedTuple):
     tuning: float  # cents
 
 
-def render(rng, parts, catalogue, rooms_RL: np.ndarray, options: Options):
-    """The stems of one piece, by kind of instrument; their sum stays below full scale.
+def render(
+    rng: np.random.Generator,
+    parts: Sequence[np.ndarray],
+    catalogue: Mapping[str, Sequence[Instrument]],
+    rooms_RL: np.ndarray,
+    options: PieceOptions,
+) -> dict[str, RenderedStem]:
+    """Renders the stems of one piece; their sum stays below full scale.
 
-    `parts` are melody and piano notes, `catalogue` the instruments to draw from, as
-    `instruments.catalogue` gives them; without rooms the stems are dry.
+    Args:
+      rng: draws passage, arrangement, performance, instruments, room and levels.
+      parts: notes of the melody and of the piano.
+      catalogue: instruments to draw from, as `instruments.catalogue` returns them.
+      rooms_RL: impulse responses; without any, the stems are dry.
+      options: those of the dataset.
+
+    Returns:
+      A stem for each kind of instrument.
 
     Raises:
       UserError: there is nothing to play, or an instrument cannot be used.
@@ -56,20 +71,11 @@ def render(rng, parts, catalogue, rooms_RL: np.ndarray, options: Options):
         "violin": performance.at_violin(rng, melody, seconds, tunings["violin"]),
     }
     performed = {k: samplers.playable(drawn[k], p) for k, p in performed.items()}
-    place = placed(rng, rooms_RL)
-    waves = {}
-    for kind, played in performed.items():
-        wave_TC = samplers.play(drawn[kind], rng, played, seconds)
-        loudness = np.sqrt(np.mean(wave_TC**2))
-        if not loudness > 1e-6:
-            raise UserError(f"{drawn[kind].name}: plays nothing of this {kind} part")
-        gain = 10 ** (rng.uniform(-1, 1) * options.level_db / 20)
-        wave_TC = place(wave_TC * (gain / loudness))
-        waves[kind] = faded(panned(rng, wave_TC) if kind == "violin" else wave_TC)
-    loudest = max(np.abs(wave).max() for wave in waves.values())
+    waves = _play(rng, drawn, performed, seconds, rooms_RL, options.level_db)
+    loudest = max(np.abs(wave_TC).max() for wave_TC in waves.values())
     scale = min(_PEAK / loudest, 0.99 / np.abs(sum(waves.values())).max())
     return {
-        kind: Stem(
+        kind: RenderedStem(
             np.round(wave_TC.T * scale * 32767).astype(np.int16),
             drawn[kind],
             performed[kind].notes,
@@ -79,11 +85,46 @@ def render(rng, parts, catalogue, rooms_RL: np.ndarray, options: Options):
     }
 
 
-def arranged(rng, parts, options: Options) -> list[np.ndarray]:
-    """A passage of a score, perhaps in another form, in human time."""
+def _play(
+    rng: np.random.Generator,
+    drawn: Mapping[str, Instrument],
+    performed: Mapping[str, Performance],
+    seconds: float,
+    rooms_RL: np.ndarray,
+    level_db: float,
+) -> dict[str, np.ndarray]:
+    """Plays each part at a random level within `level_db` of an RMS of 1, in one room.
+
+    Returns:
+      wave_TC of each kind of instrument.
+    """
+    place = choose_room(rng, rooms_RL)
+    waves = {}
+    for kind, played in performed.items():
+        wave_TC = samplers.play(drawn[kind], rng, played, seconds)
+        loudness = np.sqrt(np.mean(wave_TC**2))
+        if not loudness > _SILENT:
+            raise UserError(f"{drawn[kind].name}: is silent in this {kind} part")
+        gain = 10 ** (rng.uniform(-1, 1) * level_db / 20)
+        wave_TC = place(wave_TC * (gain / loudness))
+        waves[kind] = faded(panned(rng, wave_TC) if kind == "violin" else wave_TC)
+    return waves
+
+
+def arranged(
+    rng: np.random.Generator, parts: Sequence[np.ndarray], options: PieceOptions
+) -> list[np.ndarray]:
+    """Chooses a passage of a score, arranges some, and applies rubato.
+
+    Returns:
+      The notes of the melody and of the piano.
+
+    Raises:
+      UserError: a part has no notes in the passage.
+    """
     if not all(map(len, parts)):
         raise UserError("violin or piano has nothing to play")
-    varied, tempo = rng.random() < options.variety, 1.0
+    is_varied, tempo = rng.random() < options.variety, 1.0
     start = options.start
     if start is None:
         start = scores.busy_start(rng, parts, options.seconds)
@@ -91,25 +132,32 @@ def arranged(rng, parts, options: Options) -> list[np.ndarray]:
     if not len(melody) or not len(piano):
         raise UserError("violin or piano has nothing to play in this passage")
     melody = for_violin(melody)
-    if varied:
+    if is_varied:
         melody, piano = vary(rng, melody, piano)
         tempo = rng.uniform(0.85, 1.2)
-    human = performance.rubato(rng, [melody, piano], tempo)
-    human = [notes[notes["onset"] < options.seconds] for notes in human]
-    if not all(map(len, human)):
+    played = performance.rubato(rng, [melody, piano], tempo)
+    played = [notes[notes["onset"] < options.seconds] for notes in played]
+    if not all(map(len, played)):
         raise UserError("violin or piano has nothing to play in this passage")
-    return human
+    return played
 
 
-def placed(rng, rooms_RL: np.ndarray):
-    """A function wave_TC -> wave_TC that puts stems into one room, or leaves them dry."""
+def choose_room(
+    rng: np.random.Generator, rooms_RL: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Draws a room, and returns a function that adds it to wave_TC.
+
+    Without rooms, the function returns its argument.
+    """
     if not len(rooms_RL):
         return lambda wave_TC: wave_TC
+    import scipy.signal  # takes a second to import
+
     room_L, wet = rooms_RL[rng.integers(len(rooms_RL))], rng.uniform(0.1, 0.6)
 
     def place(wave_TC: np.ndarray) -> np.ndarray:
         echo_TC = np.empty_like(wave_TC)
-        for channel in range(2):  # a wandering phase of its own makes it wide
+        for channel in range(2):  # different random phases widen the sound
             spectrum = np.fft.rfft(room_L, 2 * len(room_L))
             phase = np.cumsum(rng.normal(0, 0.25, len(spectrum)))
             side_L = np.fft.irfft(spectrum * np.exp(1j * phase))
@@ -120,13 +168,13 @@ def placed(rng, rooms_RL: np.ndarray):
     return place
 
 
-def panned(rng, wave_TC: np.ndarray) -> np.ndarray:
-    """A little to one side."""
+def panned(rng: np.random.Generator, wave_TC: np.ndarray) -> np.ndarray:
+    """Moves a stem a little to one side."""
     return wave_TC * np.sqrt(1 + rng.uniform(-0.35, 0.35) * np.array([1, -1]))
 
 
 def faded(wave_TC: np.ndarray) -> np.ndarray:
-    """No click at either end."""
+    """Fades a stem in and out, against clicks at its ends."""
     wave_TC = wave_TC.copy()
     wave_TC[:100] *= np.linspace(0, 1, 100)[:, None][: len(wave_TC)]
     tail = min(RATE // 4, len(wave_TC))

@@ -1,12 +1,12 @@
 """SFZ maps as plain data: a list of regions, each a dict of opcodes.
 
-Enough of the format (sfzformat.com) to read, mend and write flat maps of samples; maps
-made of #include and #define are for the player alone.
+Reads, mends and writes flat maps of samples, a part of the format (sfzformat.com). Maps
+with #include and #define can only be played.
 """
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sep.errors import UserError
@@ -21,10 +21,24 @@ _KEYS = ("lokey", "hikey", "pitch_keycenter")
 
 
 def read(path: Path) -> list[Region]:
-    """The regions of a map, with what they inherit.
+    """Reads the regions of a map, with the opcodes that they inherit.
 
     Raises:
       UserError: the map cannot be read, uses directives, or has no region.
+    """
+    regions = _parse(_text(path), path.parent)
+    if any(region.get("sample", "*").startswith("*") for region in regions):
+        raise UserError(f"{path}: has a <region> without a sample file; remove it")
+    if not regions:
+        raise UserError(f"{path}: has no <region>; give a map that has samples")
+    return regions
+
+
+def _text(path: Path) -> str:
+    """Reads a flat map without its comments.
+
+    Raises:
+      UserError: the map cannot be read, or uses directives.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -34,8 +48,13 @@ def read(path: Path) -> list[Region]:
     if re.search(r"^\s*#(include|define)\b", text, re.MULTILINE):
         raise UserError(f"{path}: uses #include or #define; only flat maps can be mended")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    text = re.sub(r"//.*", "", text)
-    folder, regions, scopes = "", [], {level: {} for level in _LEVELS}
+    return re.sub(r"//.*", "", text)
+
+
+def _parse(text: str, place: Path) -> list[Region]:
+    """Parses a map that lies in the folder `place`."""
+    folder, regions = "", []
+    scopes: dict[str, Region] = {level: {} for level in _LEVELS}
     _, *parts = _HEADER.split(text)
     for header, body in zip(parts[::2], parts[1::2], strict=True):
         opcodes = {k: v for line in body.splitlines() for k, v in _OPCODE.findall(line)}
@@ -48,16 +67,18 @@ def read(path: Path) -> list[Region]:
             scopes[inner] = {}
         if header == "region":
             region = {k: v for level in _LEVELS for k, v in scopes[level].items()}
-            regions.append(_absolute(region, path.parent, folder))
-    if any(region.get("sample", "*").startswith("*") for region in regions):
-        raise UserError(f"{path}: has a <region> without a sample file; take it out")
-    if not regions:
-        raise UserError(f"{path}: has no <region>; give a map that has samples")
+            regions.append(_absolute(region, place, folder))
     return regions
 
 
 def _absolute(region: Region, place: Path, folder: str) -> Region:
-    """With plain key numbers, and a sample that is found from anywhere."""
+    """Replaces 'key' by the opcodes it stands for, and the sample by an absolute path.
+
+    Args:
+      region: opcodes as in the map.
+      place: folder of the map.
+      folder: the map's default_path.
+    """
     if "key" in region:
         key = region.pop("key")
         region = dict.fromkeys(_KEYS, key) | region
@@ -68,10 +89,10 @@ def _absolute(region: Region, place: Path, folder: str) -> Region:
 
 
 def number(region: Region, opcode: str) -> int:
-    """An integer opcode, or SFZ's default.
+    """Returns an integer opcode, or SFZ's default.
 
     Raises:
-      UserError: its value is no number (keys by name are not supported).
+      UserError: its value is not a number (keys by name are not supported).
     """
     defaults = {"hikey": 127, "hivel": 127, "pitch_keycenter": 60}
     defaults |= {"seq_length": 1, "seq_position": 1}
@@ -79,11 +100,31 @@ def number(region: Region, opcode: str) -> int:
     try:
         return round(float(value))
     except ValueError:
-        raise UserError(f"{opcode}={value} of an SFZ map: wants a number") from None
+        raise UserError(f"{opcode}={value} of an SFZ map: must be a number") from None
+
+
+def parse_opcodes(assignments: Iterable[str], flag: str) -> Region:
+    """Parses texts of the form opcode=value, given with a flag.
+
+    Raises:
+      UserError: a text has another form.
+    """
+    pairs = [text.partition("=") for text in assignments]
+    if wrong := [name for name, _, value in pairs if not (name and value)]:
+        raise UserError(f"{flag}: {wrong[0] or '='} has no value; write opcode=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def write(path: Path, regions: Sequence[Region], note: str) -> None:
-    """A flat map. Samples below its folder are named relative to it, others absolutely."""
+    """Writes a flat map.
+
+    Samples below the map's folder are named relative to it, others absolutely.
+
+    Args:
+      path: the file to write.
+      regions: its regions.
+      note: a comment for its first line.
+    """
     place = path.parent.resolve()
     samples = [Path(region["sample"]) for region in regions]
     folder = Path(os.path.commonpath([sample.parent for sample in samples]))
@@ -96,9 +137,9 @@ def write(path: Path, regions: Sequence[Region], note: str) -> None:
     if shared:
         lines.append("<global> " + _opcodes(shared))
     for region, sample in zip(regions, samples, strict=True):
-        own = {k: v for k, v in region.items() if k not in shared}
-        own["sample"] = sample.relative_to(folder).as_posix()
-        lines.append("<region> " + _opcodes(own))
+        rest = {k: v for k, v in region.items() if k not in shared}
+        rest["sample"] = sample.relative_to(folder).as_posix()
+        lines.append("<region> " + _opcodes(rest))
     with replacing(path) as part:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""MusicXML and MIDI to the notes of a melody and of a piano.
+"""Reads MusicXML and MIDI scores: the notes of a melody and of a piano.
 
 A score is a melody with piano: a song (the violin takes the voice line), a sonata.
 """
@@ -11,7 +11,9 @@ import unicodedata
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,24 +21,24 @@ from sep.errors import UserError
 from sep.rendering.performance import note_array
 
 SUFFIXES = (".mxl", ".musicxml", ".xml", ".mid", ".midi")
-# No score of theirs is ever trained on: test sets are theirs.
-HELD_OUT = ("Schubert", "Schumann", "Fauré", "Brahms")
+HELD_OUT = ("Schubert", "Schumann", "Fauré", "Brahms")  # composers of test sets only
 CLARA = re.compile(r"\bclara\b|\bc\. ?schumann\b|\bschumann, ?c\.")  # is not held out
-_VALID_EVERY = 30  # of the other scores one is for validation
+_VALID_EVERY = 30  # of the other scores, one in so many is for validation
+_NO_TEMPO = 90  # quarters a minute, where a score has no metronome mark
 
 
-def find(names: list[str]) -> list[Path]:
-    """Files as they are, folders as the scores in them.
+def find(names: Sequence[str]) -> list[Path]:
+    """Returns files as they are, and for each folder the scores below it.
 
     Raises:
-      UserError: a name leads nowhere, or to no score.
+      UserError: a path does not exist, or contains no score.
     """
-    found = []
+    found: list[Path] = []
     for path in map(Path, names):
         if not path.exists():
             raise UserError(f"{path}: no such score or folder of scores")
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        scores = [p for p in inside if p.suffix.lower() in SUFFIXES]
+        candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
+        scores = [p for p in candidates if p.suffix.lower() in SUFFIXES]
         if not scores:
             raise UserError(f"{path}: no scores here; known are {' '.join(SUFFIXES)}")
         found += scores
@@ -44,9 +46,10 @@ def find(names: list[str]) -> list[Path]:
 
 
 def split_of(path: Path) -> str:
-    """The split that a score belongs to, by its composer, else by its file's name.
+    """Returns the split of a score: test if its composer is held out.
 
-    Where it names no composer, its file's and its folder's name may.
+    Where the file names no composer, its name and its folder's name are searched for one.
+    Other scores are divided between train and valid by the file's name.
     """
     if is_held_out(composer(path) or f"{path.parent.name} {path.stem}".replace("_", " ")):
         return "test"
@@ -54,70 +57,61 @@ def split_of(path: Path) -> str:
 
 
 def is_held_out(name: str) -> bool:
-    """Whether it is of `HELD_OUT`, in whatever way it is written."""
+    """Whether a name contains one of `HELD_OUT`, in any spelling."""
     found = words(name)
-    theirs = {last for last in HELD_OUT if words(last) <= found}
+    composers = {last for last in HELD_OUT if words(last) <= found}
     if CLARA.search(html.unescape(name).casefold()):
-        theirs.discard("Schumann")
-    return bool(theirs)
+        composers.discard("Schumann")
+    return bool(composers)
 
 
 def words(name: str) -> set[str]:
-    """Those of a name, whatever its case, without accents."""
+    """Returns the words of a name, case-folded and without accents."""
     plain = unicodedata.normalize("NFKD", html.unescape(name)).casefold()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return set(re.findall(r"\w+", plain))
 
 
 def composer(path: Path) -> str:
-    """As a MusicXML file names them near its beginning; '' if it does not."""
+    """Returns the composer that a MusicXML file names near its beginning, or ""."""
     try:
         if path.suffix.lower() == ".mxl":
             with zipfile.ZipFile(path) as archive:
-                inside = [n for n in archive.namelist() if not n.startswith("META-INF")]
-                scores = [n for n in inside if n.lower().endswith((".xml", ".musicxml"))]
+                names = [n for n in archive.namelist() if not n.startswith("META-INF")]
+                scores = [n for n in names if n.lower().endswith((".xml", ".musicxml"))]
                 with archive.open(scores[0]) as file:
                     head = file.read(8192)
         else:
             with path.open("rb") as file:
                 head = file.read(8192)
     except (OSError, EOFError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        return ""  # what is wrong with it shows when it is read
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = head.decode("utf-16" if wide else "utf-8", errors="replace")
+        return ""  # `read` will report the fault
+    is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if is_utf16 else "utf-8", errors="replace")
     found = re.search(r"""<creator\s[^>]*type=["']composer["'][^>]*>(.*?)<""", text)
     return found[1] if found else ""
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The melody's and the piano's notes.
+    """Reads the notes of the melody and of the piano; the first begins at 0.
 
     Raises:
-      UserError: the file is no score, or has no melody with piano.
+      UserError: the file is not a score, or has no melody with piano.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            import partitura  # slow, and itself not free of warnings
-
-            parts = partitura.load_score(str(path)).parts
-            options = {"include_staff": True, "include_grace_notes": True}
-            tables = [part.note_array(**options) for part in parts]
-    except Exception as error:  # whatever a parser says of a spoilt file
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a score ({reason})") from None
-    seconds_of = tempo_map(parts)
-    named = any(is_called_piano(part) for part in parts)
+    parts, tables = _load(path)
+    to_seconds = tempo_map(parts)
+    is_named = any(is_called_piano(part) for part in parts)
     pianos, melodies = [], []
     for part, table in zip(parts, tables, strict=True):
-        if is_called_piano(part) if named else has_chords(table):
-            pianos += rows(table, seconds_of)
-        elif len(table):  # its second voice is a variant, or another singer
+        if is_called_piano(part) if is_named else has_chords(table):
+            pianos += rows(table, to_seconds)
+        elif len(table):  # a second voice is a variant, or another singer
             first_voice = table[table["voice"] == table["voice"].min()]
-            melodies.append(rows(first_voice, seconds_of))
+            melodies.append(rows(first_voice, to_seconds))
     if not pianos or not melodies:
         raise UserError(f"{path}: no playable melody with piano in this score")
     melody, piano = note_array(max(melodies, key=len)), note_array(pianos)
-    # Both hands may write the same key: strike it once.
+    # Both hands may have the same key at once: strike it once.
     _, once = np.unique(piano[["onset", "pitch"]], return_index=True)
     piano = piano[once]
     first = min(melody["onset"][0], piano["onset"][0])
@@ -126,20 +120,42 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return melody, piano
 
 
-def is_called_piano(part) -> bool:
-    """By its name, in the languages that scores are in."""
+def _load(path: Path) -> tuple[list[Any], list[np.ndarray]]:
+    """Reads a score's parts, and partitura's table of notes of each.
+
+    Raises:
+      UserError: the file is not a score, or partitura is not installed.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import partitura  # takes a second to import, and raises warnings
+
+            parts = partitura.load_score(str(path)).parts
+            options = {"include_staff": True, "include_grace_notes": True}
+            return parts, [part.note_array(**options) for part in parts]
+    except ImportError as error:
+        raise UserError(
+            f"{path}: reading scores needs {error.name}: pip install '.[render]'"
+        ) from None
+    except Exception as error:  # parsers raise many kinds for a corrupt file
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot be read as a score ({reason})") from None
+
+
+def is_called_piano(part: Any) -> bool:
+    """Whether a part's name is that of a piano, in the languages of scores."""
     return (part.part_name or "").lower().startswith(("pian", "klav", "fortep"))
 
 
 def has_chords(table: np.ndarray) -> bool:
-    """Chords or two staves: a piano, where no part is called one."""
+    """Whether a part has chords or two staves: a piano, where no part is named one."""
     if not len(table):
         return False
     return len(table) > 1.3 * len(np.unique(table["onset_div"])) or max(table["staff"]) > 1
 
 
-def tempo_map(parts):
-    """A function from quarters to seconds: the score's metronome marks, or 90."""
+def tempo_map(parts: Sequence[Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from quarters to seconds, by the score's metronome marks."""
     import partitura
 
     tempos = {
@@ -147,30 +163,34 @@ def tempo_map(parts):
         for part in parts
         for mark in part.iter_all(partitura.score.Tempo)
     }
-    begin, bpm = np.array(sorted(tempos.items()) or [(0, 90)]).T
+    begin, bpm = np.array(sorted(tempos.items()) or [(0, _NO_TEMPO)]).T
     quarters = np.r_[-1e3, begin[1:], 1e5]
     seconds = np.r_[0, np.cumsum(np.diff(quarters) * 60 / bpm)]
     return lambda quarter: np.interp(quarter, quarters, seconds)
 
 
-def rows(table: np.ndarray, seconds_of) -> list[tuple[float, float, int]]:
-    """(onset, duration, pitch) of each note."""
-    onset = seconds_of(table["onset_quarter"])
-    end = seconds_of(table["onset_quarter"] + table["duration_quarter"])
+def rows(
+    table: np.ndarray, to_seconds: Callable[[np.ndarray], np.ndarray]
+) -> list[tuple[float, float, int]]:
+    """Returns (onset, duration, pitch) of each note, in seconds."""
+    onset = to_seconds(table["onset_quarter"])
+    end = to_seconds(table["onset_quarter"] + table["duration_quarter"])
     duration = np.maximum(end - onset, 0.07)  # grace notes have none
     return [*zip(onset, duration, table["pitch"], strict=True)]
 
 
-def cut(parts, start: float, seconds: float) -> list[np.ndarray]:
-    """The notes that begin in the window, moved to its beginning."""
+def cut(parts: Sequence[np.ndarray], start: float, seconds: float) -> list[np.ndarray]:
+    """Returns the notes that begin in a window, with onsets from its beginning."""
     kept = [p[(p["onset"] >= start) & (p["onset"] < start + seconds)] for p in parts]
     for notes in kept:
         notes["onset"] -= start
     return kept
 
 
-def busy_start(rng, parts, seconds: float) -> float:
-    """A random place, of four the one where the part that rests more rests least."""
+def busy_start(
+    rng: np.random.Generator, parts: Sequence[np.ndarray], seconds: float
+) -> float:
+    """Draws four places, and returns the one where the quieter part plays the most."""
     onsets = parts[0]["onset"]
     starts = rng.choice(onsets[onsets <= max(onsets[-1] - seconds, onsets[0])], 4)
     sounding = [min(p["duration"].sum() for p in cut(parts, s, seconds)) for s in starts]

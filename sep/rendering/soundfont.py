@@ -1,4 +1,4 @@
-"""SoundFonts, played by TinySoundFont.
+"""Plays SoundFonts with TinySoundFont.
 
 Shapes: T sample, C channel (2).
 """
@@ -9,47 +9,69 @@ import tinysoundfont
 from sep.errors import UserError
 from sep.rendering import RATE, midi
 from sep.rendering.instruments import Instrument
+from sep.rendering.midi import Event
 from sep.rendering.performance import Performance
 
 
 def play(
-    instrument: Instrument, rng, performance: Performance, seconds: float
+    instrument: Instrument,
+    rng: np.random.Generator,
+    performance: Performance,
+    seconds: float,
 ) -> np.ndarray:
-    """A SoundFont's preset, by TinySoundFont, which knows no pedal: notes are held on.
+    """Plays a SoundFont's preset: wave_TC.
+
+    TinySoundFont has no pedal: notes are lengthened instead. `rng` is not used.
 
     Raises:
-      UserError: the file is no SoundFont, or lacks the preset.
+      UserError: the file is not a SoundFont, or lacks the preset.
+    """
+    synth = _load(instrument)
+    controls = [event for event in midi.curves(performance) if event[2] != midi.PEDAL]
+    waves, position = [np.zeros((0, 2), np.float32)], 0
+
+    def render_up_to(sample: int) -> None:
+        nonlocal position
+        if sample > position:
+            block = np.frombuffer(synth.generate(sample - position), np.float32)
+            waves.append(block.reshape(-1, 2).copy())
+            position = sample
+
+    for event in midi.timeline(midi.held_on(performance), controls, seconds):
+        render_up_to(event.sample)
+        _send(synth, event)
+    render_up_to(round(seconds * RATE))
+    return np.concatenate(waves)
+
+
+def _load(instrument: Instrument) -> tinysoundfont.Synth:
+    """Returns a synthesiser with the instrument's preset on channel 0.
+
+    Raises:
+      UserError: as `play`.
     """
     synth = tinysoundfont.Synth(gain=-6, samplerate=RATE)
     try:
         font = synth.sfload(str(instrument.path))
-    except Exception as error:  # the library's own, of no better kind
+    except Exception as error:  # the library raises plain exceptions
         raise UserError(f"{instrument.path}: no usable SoundFont ({error})") from None
     try:
         synth.program_select(0, font, 0, instrument.preset)
-    except Exception:  # the library's own again
+    except Exception:  # again a plain exception
         raise UserError(
             f"{instrument.path}: has no preset {instrument.preset} in bank 0; "
             "choose one that it has"
         ) from None
-    controls = [event for event in midi.curves(performance) if event[2] != midi.PEDAL]
-    waves, now = [np.zeros((0, 2), np.float32)], 0
-    last = (round(seconds * RATE), midi.OFF, None, 0)
-    for sample, order, what, value in [
-        *midi.timeline(midi.held_on(performance), controls, seconds),
-        last,
-    ]:
-        if sample > now:
-            block = np.frombuffer(synth.generate(sample - now), np.float32)
-            waves.append(block.reshape(-1, 2).copy())
-            now = sample
-        if order == midi.ON:
-            synth.noteon(0, what, value)
-        elif what == "bend":
-            wheel = 8192 + np.clip(value / midi.BEND_CENTS, -1, 1) * 8191
-            synth.pitchbend(0, int(wheel))
-        elif order == midi.CONTROL:
-            synth.control_change(0, what, int(value))
-        elif what is not None:
-            synth.noteoff(0, what)
-    return np.concatenate(waves)
+    return synth
+
+
+def _send(synth: tinysoundfont.Synth, event: Event) -> None:
+    if event.kind == midi.ON:
+        synth.noteon(0, event.target, int(event.value))
+    elif event.kind == midi.OFF:
+        synth.noteoff(0, event.target)
+    elif event.target == midi.BEND:
+        wheel = 8192 + np.clip(event.value / midi.BEND_CENTS, -1, 1) * 8191
+        synth.pitchbend(0, int(wheel))
+    else:
+        synth.control_change(0, event.target, int(event.value))

@@ -1,1 +1,1 @@
-"""Files, caches, processes and progress."""
+"""Files, caches, processes and progress bars."""

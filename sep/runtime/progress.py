@@ -1,14 +1,15 @@
 """The progress bar that all commands share."""
 
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
 _LOG_SECONDS = 30.0  # between two states of a bar in a log file
 
 
-def progress_bar(*args, **settings) -> tqdm:
-    """Tqdm's bar; where standard error is no terminal it is drawn seldom."""
-    seldom = {"mininterval": _LOG_SECONDS, "maxinterval": _LOG_SECONDS}
-    often = {} if sys.stderr.isatty() else seldom
-    return tqdm(*args, dynamic_ncols=True, **often, **settings)
+def progress_bar(*args: Any, **settings: Any) -> tqdm:
+    """Returns tqdm's bar, redrawn rarely where standard error is not a terminal."""
+    rarely = {"mininterval": _LOG_SECONDS, "maxinterval": _LOG_SECONDS}
+    intervals = {} if sys.stderr.isatty() else rarely
+    return tqdm(*args, dynamic_ncols=True, **intervals, **settings)

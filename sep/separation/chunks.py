@@ -1,7 +1,8 @@
-"""Separation of recordings of any length in bounded memory, one compiled program.
+"""Separation of recordings of any length in bounded memory, with one compiled program.
 
-A recording flows through generators of blocks: to the model's rate, through the network
-in overlapping chunks, back to its own rate, and to stems that sum to it.
+A recording passes through generators of blocks. It is converted to the model's rate,
+separated in overlapping chunks, and converted back to its own rate. The resulting stems
+are made to sum to it.
 
 Shapes: B batch, S source, C channel, T sample.
 """
@@ -10,8 +11,8 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,92 +22,112 @@ from sep.errors import UserError
 from sep.model.consistency import CELL, share_rest
 from sep.model.names import level_gain
 from sep.model.separator import others
+from sep.model.settings import SeparationSettings
 
-SEGMENT = 64 * CELL  # samples that are made to sum to the recording together
-CALLS = 2  # of the network at once
+SEGMENT = 64 * CELL  # length in samples of the blocks that are made consistent together
+CALLS = 2  # concurrent calls of the network
+
+# Channels and their `others`, both (batch, 1, chunk), -> sources (batch, S, 1, chunk).
+Apply = Callable[[np.ndarray, np.ndarray], Any]
+# Sources (S, C, chunk) of a chunk -> refined ones with the same sum.
+Refine = Callable[[np.ndarray], Any]
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 class Plan(NamedTuple):
-    """How a recording is cut for the network. Lengths in samples."""
+    """Chunks in which a recording is separated.
+
+    Attributes:
+      sample_rate: the model's, in Hz.
+      chunk: length of a chunk in samples.
+      overlap: samples that a chunk shares with the next.
+      batch: chunks of one channel in a call of the network.
+      shifts: grids of chunks with different offsets; their results are averaged.
+    """
 
     sample_rate: int
     chunk: int
-    overlap: int  # of a chunk and the next
-    batch: int  # chunks of one channel that the network sees at once
-    shifts: int = 1  # grids of chunks, whose results are averaged
+    overlap: int
+    batch: int
+    shifts: int = 1
 
     @classmethod
-    def from_config(
+    def of(
         cls,
-        config,
+        separation: SeparationSettings,
+        sample_rate: int,
+        *,
         overlap: float | None = None,
         shifts: int = 1,
         frame_hops: Iterable[int] = (),
     ) -> "Plan":
-        """From the `model` and `separation` parts of a config.
+        """Returns the plan for a model's settings.
 
         Args:
-          config: as a model has it.
-          overlap: share of a chunk that fades into its neighbours, if not the config's.
+          separation: the settings.
+          sample_rate: the model's, in Hz.
+          overlap: share of a chunk that is crossfaded, in place of the setting.
           shifts: see `Plan`.
-          frame_hops: samples between frames of all that listens to a chunk. Chunks begin
-            at multiples of them, if they are long enough.
+          frame_hops: hop lengths in samples of all transforms of a chunk. Chunks that
+            are long enough begin at multiples of them.
+
+        Raises:
+          UserError: overlap or shifts are out of range, or chunks are too short for them.
         """
-        rate, cut = config["model"]["sample_rate"], config["separation"]
-        seconds = cut["chunk_seconds"]
-        share = cut["overlap"] if overlap is None else overlap
-        sensible = 0 < seconds < math.inf and 0 <= share < 1
-        chunk = round(seconds * rate) if sensible else 0
-        overlap = round(share * chunk) if sensible else 0
-        if not 0 <= overlap < chunk or cut["batch_size"] < 1 or shifts < 1:
+        share = separation.overlap if overlap is None else overlap
+        chunk = round(separation.chunk_seconds * sample_rate)
+        shared = round(share * chunk) if 0 <= share < 1 else chunk
+        if not 0 <= shared < chunk or shifts < 1:
             raise UserError(
-                "separation needs chunk_seconds > 0, 0 <= overlap < 1, batch_size >= 1, "
-                "shifts >= 1"
+                "separation needs chunk_seconds > 0, 0 <= overlap < 1 and shifts >= 1"
             )
-        hop = chunk - overlap
-        # So that cells, and frames, fall on the same samples in every chunk.
+        hop = chunk - shared
+        # Cells, and frames, must fall on the same samples in every chunk.
         for grid in (CELL, math.lcm(CELL, *frame_hops)):
             hop -= hop % grid if hop > grid else 0
-        batch = -(-cut["batch_size"] // (2 * CALLS))  # as many wait: see `_in_batches`
-        return cls(rate, chunk, chunk - hop, batch, shifts)
+        # `CALLS` batches are computed while as many wait: see `_in_batches`.
+        batch = -(-separation.batch_size // (2 * CALLS))
+        return cls(sample_rate, chunk, chunk - hop, batch, shifts)
 
 
 def separate(
-    apply: Callable,
+    apply: Apply,
     blocks_CT: Iterable[np.ndarray],
     plan: Plan,
     *,
     sample_rate: int,
     rms: float,
-    refine: Callable | None = None,
+    refine: Refine | None = None,
 ) -> Iterator[np.ndarray]:
-    """Stems (S, C, T) of a recording, block by block, at its own rate and level.
+    """Yields blocks of stems (S, C, T) of a recording at its own rate and level.
 
-    They are float64. Their total length is the recording's, and they sum to it, to the
-    rounding of float64. What is above the model's band goes to the stems in proportion to
-    their energy nearby: see `consistent`.
+    They are float64. Their total length is the recording's, and they sum to it within the
+    rounding of float64. Frequencies above the model's highest are shared among the stems
+    in proportion to their energy nearby: see `consistent`.
 
     Args:
-      apply: channels (batch, 1, chunk), and the `others` of each, -> sources
-        (batch, S, 1, chunk); see `Plan`.
+      apply: the network: channels and the `others` of each, both (batch, 1, chunk), ->
+        sources (batch, S, 1, chunk); see `Plan`.
       blocks_CT: the recording, in float32 or float64.
-      plan: how `apply` wants it cut.
+      plan: the chunks that `apply` takes.
       sample_rate: the recording's, in Hz.
       rms: the recording's; see `sep.model.names.level_gain`.
-      refine: sources (S, C, chunk) of a chunk -> better ones, of the same sum; or None.
+      refine: sources (S, C, chunk) of a chunk -> refined ones with the same sum.
     """
-    gain = level_gain(rms)  # a power of two: nothing is rounded
-    mixture, heard = itertools.tee(gain * block.astype(np.float64) for block in blocks_CT)
-    heard = (block.astype(np.float32) for block in heard)
+    gain = level_gain(rms)  # a power of two: multiplication does not round
+    mixture, copy = itertools.tee(gain * block.astype(np.float64) for block in blocks_CT)
+    network_input: Iterator[np.ndarray] = (block.astype(np.float32) for block in copy)
     if sample_rate != plan.sample_rate:
-        heard = audio.resample(_with_silence(heard), sample_rate, plan.sample_rate)
-    sources = separate_shifted(apply, heard, plan, refine)
+        network_input = audio.resample(
+            _with_silence(network_input), sample_rate, plan.sample_rate
+        )
+    sources = separate_shifted(apply, network_input, plan, refine)
     sources = audio.resample(sources, plan.sample_rate, sample_rate)
     return (block / gain for block in consistent(mixture, sources))
 
 
 def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The blocks and a little silence: converted twice, they are still long enough."""
+    """Appends some silence: after two conversions the stream must still be long enough."""
     block_CT = None
     for block_CT in blocks_CT:
         yield block_CT
@@ -115,12 +136,12 @@ def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def separate_shifted(
-    apply: Callable,
+    apply: Apply,
     blocks_CT: Iterable[np.ndarray],
     plan: Plan,
-    refine: Callable | None = None,
+    refine: Refine | None = None,
 ) -> Iterator[np.ndarray]:
-    """As `separate_chunks`, averaged over grids of chunks that begin at other samples."""
+    """Yields `separate_chunks`, averaged over grids of chunks with different offsets."""
     if plan.shifts == 1:
         return separate_chunks(apply, blocks_CT, plan, refine)
     hop = plan.chunk - plan.overlap
@@ -130,11 +151,13 @@ def separate_shifted(
         sources = separate_chunks(apply, _after_silence(blocks, shift), plan, refine)
         grids.append(recut(_without(sources, shift), SEGMENT))
     return (
-        sum(together) / np.float32(plan.shifts) for together in zip(*grids, strict=True)
+        np.asarray(sum(together)) / np.float32(plan.shifts)
+        for together in zip(*grids, strict=True)
     )
 
 
 def _after_silence(blocks_CT: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """Prepends silence of a length in samples."""
     for number, block_CT in enumerate(blocks_CT):
         if not number:
             yield np.zeros((len(block_CT), length), np.float32)
@@ -142,7 +165,7 @@ def _after_silence(blocks_CT: Iterable[np.ndarray], length: int) -> Iterator[np.
 
 
 def _without(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """A stream from a sample on."""
+    """Drops a number of samples from the start of a stream."""
     for block in blocks:
         if block.shape[-1] > length:
             yield block[..., length:]
@@ -150,15 +173,16 @@ def _without(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 
 
 def separate_chunks(
-    apply: Callable,
+    apply: Apply,
     blocks_CT: Iterable[np.ndarray],
     plan: Plan,
-    refine: Callable | None = None,
+    refine: Refine | None = None,
 ) -> Iterator[np.ndarray]:
-    """Blocks (C, T) in, blocks (S, C, T) out: same total length.
+    """Separates blocks (C, T) into blocks (S, C, T) of the same total length.
 
-    Chunks overlap and fade into each other: the weights sum to one. The first and last
-    quarter of an overlap is left to the other chunk, for near its ends a network guesses.
+    Overlapping chunks are crossfaded, with weights that sum to one. In the first and last
+    quarter of an overlap the weight of the chunk that begins or ends there is zero:
+    estimates are inaccurate near the ends of a chunk.
     """
     hop = plan.chunk - plan.overlap
     place = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
@@ -178,41 +202,44 @@ def separate_chunks(
         yield chunk_SCT[..., :hop]
 
 
-def _separated(apply, chunks, plan) -> Iterator[tuple[np.ndarray, tuple]]:
-    """Chunks (C, up to chunk), and what comes with them, each after its (S, C, chunk)."""
-    taken = deque()
+def _separated(
+    apply: Apply, chunks: Iterable[tuple[np.ndarray, bool]], plan: Plan
+) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, bool]]]:
+    """Yields the sources (S, C, chunk) of each of `windows`, together with it."""
+    taken: deque[tuple[np.ndarray, bool]] = deque()
 
-    def lines() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def channels() -> Iterator[Pair]:
         for chunk in chunks:
             taken.append(chunk)
             yield from zip(chunk[0], others(chunk[0]), strict=True)
 
-    found = []
-    for line_ST in _in_batches(apply, lines(), plan):
-        found.append(line_ST)
+    found: list[np.ndarray] = []
+    for channel_ST in _in_batches(apply, channels(), plan):
+        found.append(channel_ST)
         if len(found) == len(taken[0][0]):
             yield np.stack(found, 1), taken.popleft()
             found = []
 
 
-def _in_batches(apply, lines: Iterable[tuple], plan) -> Iterator[np.ndarray]:
-    """Lines and what is beside them (up to chunk,) in, (S, chunk) out, in full batches.
+def _in_batches(apply: Apply, channels: Iterable[Pair], plan: Plan) -> Iterator[np.ndarray]:
+    """Yields the sources (S, chunk) of channels and their `others`, both (up to chunk,).
 
-    What is missing is silence, so `apply` always sees one shape. There are `CALLS` such
-    calls at once, for one does not keep two cores busy, and no more, for memory. What
-    comes before and after is done meanwhile.
+    Incomplete batches are padded with silence: `apply` always gets the same shape.
+    `CALLS` calls run concurrently, because one call does not use two cores fully. More
+    would need more memory. What precedes and follows the network is computed meanwhile.
     """
 
-    def separated(group: list[tuple]) -> np.ndarray:
+    def separated(group: list[Pair]) -> np.ndarray:
         batch_2B1T = np.zeros((2, plan.batch, 1, plan.chunk), np.float32)
         for number, pair in enumerate(group):
             batch_2B1T[:, number, 0, : len(pair[0])] = pair
         return np.asarray(apply(*batch_2B1T))[: len(group), :, 0]
 
-    lines, ahead = iter(lines), deque()
+    waiting = iter(channels)
+    ahead: deque[Future[np.ndarray]] = deque()
     with ThreadPoolExecutor(CALLS) as pool:
         while True:
-            if group := list(itertools.islice(lines, plan.batch)):
+            if group := list(itertools.islice(waiting, plan.batch)):
                 ahead.append(pool.submit(separated, group))
             if ahead and (len(ahead) == CALLS or not group):
                 yield from ahead.popleft().result()
@@ -223,11 +250,18 @@ def _in_batches(apply, lines: Iterable[tuple], plan) -> Iterator[np.ndarray]:
 def consistent(
     mixture_CT: Iterable[np.ndarray], sources_SCT: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """Cuts sources to the mixture's length, and shares what they miss of it, in float64.
+    """Cuts sources to the mixture's length, and makes them sum to it, in float64.
 
-    At another rate than the model's that is mostly what lies above the model's highest
-    frequency. See `share_rest`; a cell of context on both sides makes blocks meet without
-    a seam.
+    At other rates than the model's the difference is mostly above the model's highest
+    frequency. `share_rest` shares it among the sources. Blocks have a cell of context on
+    both sides, which makes the result independent of where they begin.
+
+    Args:
+      mixture_CT: blocks of the mixture.
+      sources_SCT: blocks of the sources, of at least its total length.
+
+    Yields:
+      Blocks (S, C, T).
     """
     mixtures, sources = (
         (block.astype(np.float64) for block in recut(stream, SEGMENT))
@@ -237,21 +271,29 @@ def consistent(
         (mixture, source[..., : mixture.shape[-1]])
         for mixture, source in zip(mixtures, sources, strict=False)
     )
-    before = now = None
+    before: Pair | None = None
+    now: Pair | None = None
     for after in itertools.chain(pairs, [None]):
         if now is not None:
             yield _share_between(before, now, after)
         before, now = now, after
 
 
-def _share_between(before, now, after) -> np.ndarray:
+def _share_between(before: Pair | None, now: Pair, after: Pair | None) -> np.ndarray:
+    """Returns the sources of `now` that sum to its mixture.
+
+    Args:
+      before: the mixture (C, T) and sources (S, C, T) that precede; None at the start.
+      now: those to make consistent.
+      after: those that follow; None at the end.
+    """
     around = [now]
     start = 0
     if before is not None:
-        around.insert(0, tuple(wave[..., -CELL:] for wave in before))
+        around.insert(0, (before[0][..., -CELL:], before[1][..., -CELL:]))
         start = CELL
     if after is not None:
-        around.append(tuple(wave[..., :CELL] for wave in after))
+        around.append((after[0][..., :CELL], after[1][..., :CELL]))
     mixture, sources = (np.concatenate(waves, -1) for waves in zip(*around, strict=True))
     shared = share_rest(mixture[None], sources[None])[0]
     return shared[..., start : start + now[0].shape[-1]]

@@ -16,7 +16,7 @@ import numpy as np
 from sep import audio
 from sep.errors import UserError
 from sep.model import wiener
-from sep.model.names import DEFAULT_MODEL, output_names
+from sep.model.names import DEFAULT_MODEL
 from sep.model.release import Model, load_model
 from sep.model.separator import build
 from sep.separation.chunks import Plan, separate
@@ -68,13 +68,18 @@ class Separation:
         refine: bool = True,
     ):
         try:
-            self.names = output_names(model.config["model"])
-            separator = build(model.config["model"])
+            settings, separation = model.settings, model.separation
+            self.names = settings.outputs
+            separator = build(settings)
             frame_hops = [separator.representation.hop_length]
-            self._refine = wiener.from_config(model.config) if refine else None
+            rate = settings.sample_rate
+            self._refine = wiener.compiled(separation, rate) if refine else None
             if self._refine:
-                frame_hops.append(wiener.frame_length(model.config) // wiener.HOPS)
-            self._plan = Plan.from_config(model.config, overlap, shifts, frame_hops)
+                n_fft = wiener.frame_length(separation.wiener_seconds, rate)
+                frame_hops.append(n_fft // wiener.HOPS)
+            self._plan = Plan.of(
+                separation, rate, overlap=overlap, shifts=shifts, frame_hops=frame_hops
+            )
             variables = jax.device_put({"params": model.params})
             shape = self._plan.batch, 1, self._plan.chunk
             line_B1T = jax.ShapeDtypeStruct(shape, np.float32)

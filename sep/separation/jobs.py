@@ -14,7 +14,7 @@ import numpy as np
 
 from sep import audio
 from sep.errors import UserError
-from sep.model.names import DEFAULT_MODEL, output_names
+from sep.model.names import DEFAULT_MODEL
 from sep.model.release import load_model, locate_model
 from sep.separation import manifest
 from sep.separation.inference import MAX_CHANNELS, load
@@ -183,7 +183,7 @@ class Worker:
         """A page to listen to what was made, if one was asked for."""
         if not self._request.page:
             return []
-        from sep.listening_page.page import Line, Track, write_page
+        from sep.listening_page.page import Line, PageTrack, write_page
 
         model = Path(self._request.model).name.removesuffix(".safetensors")
         lines = []
@@ -194,7 +194,7 @@ class Worker:
         if self._request.excerpt == audio.WHOLE:  # of which alone there is a file
             lines.insert(0, Line("mixture", "mixture", task.recording, {}))
         title = task.recording.stem
-        return [write_page(task.folder / "page", title, [Track(title, lines)])]
+        return [write_page(task.folder / "page", title, [PageTrack(title, lines)])]
 
 
 def _reason(error: Exception, recording: Path) -> str:
@@ -223,7 +223,7 @@ def files_of(request: Request) -> list[str]:
     Raises:
       UserError: the model or the request is none.
     """
-    names = output_names(load_model(request.model).config["model"])
+    names = load_model(request.model).settings.outputs
     return [f"{output.name}.{request.container}" for output in _outputs(request, names)]
 
 

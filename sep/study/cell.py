@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,12 +21,14 @@ from sep.evaluation.score import Row, evaluate
 from sep.evaluation.tables import write_csv
 from sep.model.release import load_model
 from sep.runtime.files import locked, replacing
+from sep.runtime.settings import changed
 from sep.separation.inference import Separation
 from sep.study.plan import EXCERPT, MEMORY, RESULT, SCORES, Budget, Job
 from sep.training import flops
 from sep.training.checkpoints import CHECKPOINTS
 from sep.training.log import METRICS, lines_until
 from sep.training.loop import fit
+from sep.training.settings import RunSettings
 from sep.training.validate_config import check
 
 try:
@@ -53,12 +56,15 @@ def run(job: Job, commit: str) -> dict:
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     with locked(job.folder, "training"):
         job.claim()
-        check(job.config)
-        material = read_material(job.config, job.data)
-        step_flop = flops.of_step(job.config, material.rooms_RL)
-        config = with_steps(job.config, job.budget, step_flop, job.validations)
-        model = fit(
-            *(config, *material, job.folder),
+        check(job.settings)
+        model = job.settings.model
+        material = read_material(
+            job.data, model.outputs, model.sample_rate, job.settings.data
+        )
+        step_flop = flops.of_step(job.settings, material.rooms_RL)
+        settings = with_steps(job.settings, job.budget, step_flop, job.validations)
+        release = fit(
+            *(settings, material, job.folder),
             metadata={"commit": commit},
             stopped=lambda: bool(stop),
         )
@@ -69,10 +75,10 @@ def run(job: Job, commit: str) -> dict:
         if not memory.exists():  # who goes on after training does not train
             with replacing(memory) as part:
                 part.write_text(json.dumps(peak_memory_mb()))
-        result = measured(config, step_flop, model)
+        result = measured(settings, step_flop, release)
         if job.tests:
-            write_csv(job.folder / SCORES, scored(job, config, model), Row._fields)
-            result["times_real_time"] = speed(model, job.tests[EXCERPT])
+            write_csv(job.folder / SCORES, scored(job, release), Row._fields)
+            result["times_real_time"] = speed(release, job.tests[EXCERPT])
         result["peak_memory_mb"] = json.loads(memory.read_text())
         with replacing(job.folder / RESULT) as part:
             part.write_text(json.dumps(result, indent=2))
@@ -80,28 +86,31 @@ def run(job: Job, commit: str) -> dict:
     return result
 
 
-def with_steps(config: dict, budget: Budget, step_flop: float, validations: int) -> dict:
-    """The config with the steps that the budget buys, and when to validate."""
+def with_steps(
+    settings: RunSettings, budget: Budget, step_flop: float, validations: int
+) -> RunSettings:
+    """The settings with the steps that the budget allows, and evenly spread validations."""
     steps = budget.steps or max(1, round(budget.tflop * 1e12 / step_flop))
-    train = {"steps": steps, "eval_every": -(-steps // validations)}
-    return config | {"train": config["train"] | train}
+    return changed(
+        settings, {"train.steps": steps, "train.eval_every": -(-steps // validations)}
+    )
 
 
-def measured(config: dict, step_flop: float, release: Path) -> dict:
-    """What the cell is, and what its training took."""
-    model, train, data = config["model"], config["train"], config["data"]
-    log = lines_until(release.with_name(METRICS), train["steps"])
+def measured(settings: RunSettings, step_flop: float, release: Path) -> dict[str, Any]:
+    """Facts of a cell, and the cost of its training."""
+    model, train, data = settings.model, settings.train, settings.data
+    log = lines_until(release.with_name(METRICS), train.steps)
     params = load_model(str(release)).params
     return {
-        "representation": model["representation"],
-        "architecture": model["architecture"],
-        "seed": config["seed"],
-        "learning_rate": train["learning_rate"],
+        "representation": model.representation,
+        "architecture": model.architecture,
+        "seed": settings.seed,
+        "learning_rate": train.learning_rate,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
-        "gflop_a_second": flops.of_second(config) / 1e9,
-        "steps": train["steps"],
-        "training_tflop": train["steps"] * step_flop / 1e12,
-        "audio_hours": train["steps"] * data["batch_size"] * data["crop_seconds"] / 3600,
+        "gflop_a_second": flops.of_second(model, settings.separation) / 1e9,
+        "steps": train.steps,
+        "training_tflop": train.steps * step_flop / 1e12,
+        "audio_hours": train.steps * data.batch_size * data.crop_seconds / 3600,
         "training_seconds": sum(line["seconds"] for line in log),
         "curve": [  # training TFLOP, validation SI-SDR
             [line["step"] * step_flop / 1e12, line["valid_si_sdr"]]
@@ -111,13 +120,13 @@ def measured(config: dict, step_flop: float, release: Path) -> dict:
     }
 
 
-def scored(job: Job, config: dict, release: Path) -> list[Row]:
+def scored(job: Job, release: Path) -> list[Row]:
     """Scores of all tracks; the excerpt's estimates are kept to be heard.
 
     Raises:
       UserError: a track cannot be scored. Test sets with a fault compare nothing.
     """
-    sources = config["model"]["sources"]
+    sources = job.settings.model.sources
     places = [
         place
         for test, folder in job.tests.items()

@@ -22,7 +22,7 @@ def write(study: Study, track: Path | None, seconds: float) -> None:
             raise UserError(f"{study.excerpt}: is of another track; use another --out")
         return
     track = track or tracks.folders(next(iter(study.tests.values())))[0]
-    sources = study.config["model"]["sources"]
+    sources = study.settings.model.sources
     stems = {name: track / name for name in sources}
     place = tracks.Place(EXCERPT, track.name, track / tracks.MIXTURE, stems)
     _, rate, mixture_CT, references_SCT = tracks.read(place)

@@ -11,15 +11,18 @@ OUT/cells/{representation}-{arch}-{seed}/
 OUT/results.csv, ...       the report
 """
 
-import copy
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sep.errors import UserError
 from sep.runtime.files import replacing
+from sep.runtime.settings import MACHINE, as_dict, changed, from_dict, resumable
+from sep.runtime.settings import differences as settings_differences
+from sep.training.settings import RunSettings, run_differences
 
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
@@ -30,8 +33,6 @@ RESULT = "result.json"  # in a cell's folder, written last: it is finished
 EXCERPT = "excerpt"  # in OUT, and the name of that test set
 SOME_FAILED = 3  # status of a command whose other cells are done
 CURVE = 10  # validations of a cell
-# Settings of the machine alone, which may differ when a study goes on.
-MAY_CHANGE = frozenset({"data.workers", "data.cache"})
 
 
 class Cell(NamedTuple):
@@ -68,7 +69,7 @@ class Job(NamedTuple):
 
     title: str
     folder: Path
-    config: dict  # without the steps
+    settings: RunSettings  # without the steps
     budget: Budget
     validations: int
     data: Path
@@ -90,10 +91,8 @@ class Job(NamedTuple):
         path = self.folder / CONFIG
         if not path.exists():
             return
-        from sep.model.release import changes  # slow to import
-
-        found = changes(json.loads(path.read_text()), self.config)
-        if told := "; ".join(found[name] for name in found if name not in MAY_CHANGE):
+        before = from_dict(RunSettings, json.loads(path.read_text()))
+        if told := "; ".join(run_differences(before, self.settings, MACHINE)):
             raise UserError(
                 f"{self.folder}: holds a run with another config ({told}); "
                 "remove it, or use another --out"
@@ -103,14 +102,14 @@ class Job(NamedTuple):
         """Notes the config in the folder. Raises UserError as `check` does."""
         self.check()
         with replacing(self.folder / CONFIG) as part:
-            part.write_text(json.dumps(self.config, indent=2))
+            part.write_text(json.dumps(as_dict(self.settings), indent=2))
 
 
 class Study(NamedTuple):
     """The frame that all cells of a study share."""
 
     out: Path
-    config: dict
+    settings: RunSettings
     budget: Budget
     data: Path
     tests: dict[str, Path]
@@ -128,18 +127,18 @@ class Study(NamedTuple):
 
     def job(self, cell: Cell, rate: float) -> Job:
         """A cell, to be trained with a learning rate."""
-        config = chosen(self.config, cell, rate)
+        settings = chosen(self.settings, cell, rate)
         tests = self.tests | {EXCERPT: self.excerpt}
         place = self.place(cell)
-        return Job(cell.title, place, config, self.budget, CURVE, self.data, tests)
+        return Job(cell.title, place, settings, self.budget, CURVE, self.data, tests)
 
     def probe(self, cell: Cell, rate: float) -> Job:
         """A short run of it that shows what the rate is worth."""
         name = f"{cell.representation}-{cell.architecture}-{rate:g}"
         place = self.out / "probes" / name
-        config = chosen(self.config, cell, rate)
+        settings = chosen(self.settings, cell, rate)
         budget = self.budget.share(self.probe_share)
-        return Job(cell.title, place, config, budget, 1, self.data, {})
+        return Job(cell.title, place, settings, budget, 1, self.data, {})
 
     def finished(self) -> dict[Cell, dict]:
         """Results of all cells that are done."""
@@ -156,9 +155,10 @@ class Study(NamedTuple):
         from sep.data.material import check_folders
         from sep.evaluation import tracks  # slow to import, as the others
 
-        check_folders(self.config, self.data)
+        model, data = self.settings.model, self.settings.data
+        check_folders(self.data, model.outputs, missing_is_silence=data.missing_is_silence)
         for test, folder in self.tests.items():
-            tracks.check(test, folder, self.config["model"]["sources"])
+            tracks.check(test, folder, model.sources)
 
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
@@ -170,8 +170,8 @@ class Study(NamedTuple):
           UserError: something differs.
         """
         path = self.out / "study.json"
-        fields = self._asdict()
-        fields.pop("out")
+        fields = self._asdict() | {"config": as_dict(self.settings)}
+        del fields["out"], fields["settings"]
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
         if path.exists() and (found := differences(json.loads(path.read_text()), now)):
             raise UserError(
@@ -182,32 +182,44 @@ class Study(NamedTuple):
             part.write_text(json.dumps(now, indent=2))
 
 
-def differences(before: dict, now: dict) -> list[str]:
-    """What two study.json say otherwise: "name was this and is that"."""
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Differences of two study.json: "NAME was X and is Y".
+
+    Seeds may differ, for cells have their own, and so may settings of the machine alone.
+    """
     from flax.traverse_util import flatten_dict  # slow to import
 
-    from sep.model.release import completed
-
-    config = completed(before["config"])
-    config["model"] = now["config"]["model"] | config["model"]
-    config["seed"] = now["config"]["seed"]
-    old = flatten_dict(before | {"config": config}, sep=".")
-    new = flatten_dict(now, sep=".")
-    return [
-        f"{name} was {old.get(name)} and is {new.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name.removeprefix("config.") not in MAY_CHANGE
+    model = now["config"]["model"]  # the older study may lack some architectures
+    config = before["config"] | {"model": model | before["config"]["model"]}
+    old, new = (
+        dataclasses.replace(from_dict(RunSettings, each), seed=0)
+        for each in (config, now["config"])
+    )
+    free = resumable(new, MACHINE)
+    found = settings_differences(old, new)
+    lines = [f"config.{text}" for name, text in found.items() if name not in free]
+    facts = [
+        flatten_dict({k: v for k, v in each.items() if k != "config"}, sep=".")
+        for each in (before, now)
+    ]
+    return lines + [
+        f"{name} was {facts[0].get(name)} and is {facts[1].get(name)}"
+        for name in sorted(facts[0].keys() | facts[1].keys())
+        if facts[0].get(name) != facts[1].get(name)
     ]
 
 
-def chosen(config: dict, cell: Cell, rate: float) -> dict:
-    """The config of a cell."""
-    config = copy.deepcopy(config)
-    config["seed"] = cell.seed
-    config["model"]["representation"] = cell.representation
-    config["model"]["architecture"] = cell.architecture
-    config["train"]["learning_rate"] = rate
-    return config
+def chosen(settings: RunSettings, cell: Cell, rate: float) -> RunSettings:
+    """The settings of a cell."""
+    return changed(
+        settings,
+        {
+            "seed": cell.seed,
+            "model.representation": cell.representation,
+            "model.architecture": cell.architecture,
+            "train.learning_rate": rate,
+        },
+    )
 
 
 def cells(pairs: Iterable[tuple[str, str]], seeds: Iterable[int]) -> list[Cell]:

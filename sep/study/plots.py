@@ -1,7 +1,8 @@
-"""Pictures of a study: who is good, at what cost, and how they learned."""
+"""Plots of a study: scores of all pairs, scores against cost, learning curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -9,16 +10,19 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
-from sep.evaluation.tables import LABELS
+from sep.evaluation.metrics import MAIN, METRICS
 from sep.runtime.files import replacing
 from sep.study.results import by_pair, mean, score
 
 _MARKERS = "osD^vP*X"
 
 
-def heat_map(path: Path, rows: list[dict], tests: Sequence[str], name: str) -> None:
-    """A score of every pair, a picture for each test side by side."""
+def heat_map(
+    path: Path, rows: list[dict[str, Any]], tests: Sequence[str], name: str
+) -> None:
+    """Draws a metric of all pairs: a heat map for each test set, side by side."""
     representations = list(dict.fromkeys(row["representation"] for row in rows))
     architectures = list(dict.fromkeys(row["architecture"] for row in rows))
     groups = by_pair(rows)
@@ -33,7 +37,7 @@ def heat_map(path: Path, rows: list[dict], tests: Sequence[str], name: str) -> N
                 for r in representations
             ]
         )
-        picture = axis.imshow(scores, cmap="viridis")
+        image = axis.imshow(scores, cmap="viridis")
         middle = (np.nanmin(scores) + np.nanmax(scores)) / 2
         for (i, j), value in np.ndenumerate(scores):
             if np.isfinite(value):
@@ -41,13 +45,13 @@ def heat_map(path: Path, rows: list[dict], tests: Sequence[str], name: str) -> N
                 axis.text(j, i, f"{value:.1f}", ha="center", va="center", color=colour)
         axis.set_xticks(range(len(architectures)), architectures, rotation=45, ha="right")
         axis.set_yticks(range(len(representations)), representations)
-        axis.set_title(f"test {test}: {LABELS[name]} (dB)")
-        figure.colorbar(picture, ax=axis, shrink=0.8)
+        axis.set_title(f"test {test}: {METRICS[name].axis_label}")
+        figure.colorbar(image, ax=axis, shrink=0.8)
     _save(figure, path)
 
 
-def quality_against_cost(path: Path, rows: list[dict], test: str) -> None:
-    """SI-SDR over operations a second: colours are architectures, marks representations."""
+def quality_against_cost(path: Path, rows: list[dict[str, Any]], test: str) -> None:
+    """Draws SI-SDR over GFLOP; colours are architectures, markers representations."""
     figure, axis = pyplot.subplots(figsize=(8, 5), layout="constrained")
     representations = list(dict.fromkeys(row["representation"] for row in rows))
     architectures = list(dict.fromkeys(row["architecture"] for row in rows))
@@ -64,14 +68,15 @@ def quality_against_cost(path: Path, rows: list[dict], test: str) -> None:
         axis.scatter([], [], color="grey", marker=_MARKERS[i % len(_MARKERS)], label=name)
     axis.set_xscale("log")
     axis.set_xlabel("GFLOP to separate a second of one channel")
-    axis.set_ylabel(f"SI-SDR on test {test} (dB)")
+    main = METRICS[MAIN]
+    axis.set_ylabel(f"{main.label} on test {test} ({main.unit})")
     axis.grid(alpha=0.3)
     axis.legend(bbox_to_anchor=(1.01, 1), loc="upper left")
     _save(figure, path)
 
 
-def learning_curves(path: Path, results: list[dict]) -> None:
-    """Validation SI-SDR over training work, a picture for each architecture."""
+def learning_curves(path: Path, results: list[dict[str, Any]]) -> None:
+    """Draws validation SI-SDR over training TFLOP, a plot for each architecture."""
     architectures = list(dict.fromkeys(result["architecture"] for result in results))
     representations = list(dict.fromkeys(result["representation"] for result in results))
     columns = min(3, len(architectures))
@@ -86,7 +91,7 @@ def learning_curves(path: Path, results: list[dict]) -> None:
     for axis in axes.flat[len(architectures) :]:
         axis.set_axis_off()
     for axis, architecture in zip(axes.flat, architectures, strict=False):
-        labelled = set()
+        labelled: set[str] = set()
         for result in results:
             if result["architecture"] == architecture and result["curve"]:
                 name = result["representation"]
@@ -102,7 +107,7 @@ def learning_curves(path: Path, results: list[dict]) -> None:
     _save(figure, path)
 
 
-def _save(figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=120)
     pyplot.close(figure)

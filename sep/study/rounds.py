@@ -24,7 +24,7 @@ def chosen_rates(
     path = study.out / plan.RATES
     chosen = json.loads(path.read_text()) if path.exists() else {}
     rates = known | chosen
-    wanted = study.config["model"]["representation"]
+    wanted = study.settings.model.representation
     probes = {}
     for architecture in dict.fromkeys(c.architecture for c in cells):
         if architecture in rates:

@@ -15,6 +15,7 @@ import jax
 
 from sep.errors import UserError
 from sep.model.release import Model, load_model, save_model
+from sep.model.settings import ModelSettings, SeparationSettings
 from sep.training import devices
 
 CHECKPOINTS = "checkpoints"  # in a training workdir
@@ -23,22 +24,28 @@ CHECKPOINTS = "checkpoints"  # in a training workdir
 class BestModel:
     """The release file of a run: the model with the highest validation score so far."""
 
-    def __init__(self, path: Path, config: dict, metadata: dict[str, str]):
+    def __init__(
+        self,
+        path: Path,
+        model: ModelSettings,
+        separation: SeparationSettings,
+        metadata: dict[str, str],
+    ):
         self.path, self._metadata = path, metadata
-        self._config = {part: config[part] for part in ("model", "separation")}
+        self._model, self._separation = model, separation
         self._score = -math.inf
         if path.exists():
             best = load_model(str(path))
             self._score = float(best.metadata["si_sdr"])
-            if best.config != self._config:  # how to separate may be changed afterwards
-                save_model(path, best._replace(config=self._config))
+            if best.separation != separation:  # a resumed run may change it
+                save_model(path, best._replace(separation=separation))
 
     def offer(self, step: int, score: float, params: dict) -> None:
         """Takes the place of the best one if it is better."""
         if score > self._score:
             self._score = score
             facts = {"step": str(step), "si_sdr": str(score), **self._metadata}
-            save_model(self.path, Model(self._config, params, facts))
+            save_model(self.path, Model(self._model, self._separation, params, facts))
 
 
 def _score(scores: dict) -> float:

@@ -11,9 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from sep.model.names import output_names
 from sep.model.separator import build
-from sep.training.step import init_state, make_optimiser, make_train_step
+from sep.model.settings import ModelSettings, SeparationSettings
+from sep.training.settings import RunSettings
+from sep.training.step import (
+    init_state,
+    make_optimiser,
+    make_train_step,
+    mix_of,
+)
 
 
 def flops(function: Callable, *arguments) -> float:
@@ -35,27 +41,25 @@ def summary(train_step: Callable, state, stems_BSCT, rooms_RL, batch_seconds: fl
     )
 
 
-def of_step(config: dict, rooms_RL: np.ndarray) -> float:
+def of_step(run: RunSettings, rooms_RL: np.ndarray) -> float:
     """Floating-point operations of a training step; nothing is computed."""
-    model, data = config["model"], config["data"]
-    separator, optimiser = build(model), make_optimiser(config["train"])
-    crop = round(data["crop_seconds"] * model["sample_rate"])
-    batch, channels = data["batch_size"], data["channels"]
-    stems_BSCT = _shape(batch, len(output_names(model)), channels, crop)
+    separator, optimiser = build(run.model), make_optimiser(run.train)
+    batch, channels, crop = run.data.batch_size, run.data.channels, run.crop_length
+    stems_BSCT = _shape(batch, len(run.model.outputs), channels, crop)
 
     def first_state(mixture_BCT):
         return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
 
     state = jax.eval_shape(first_state, _shape(batch, channels, crop))
-    step = make_train_step(separator, optimiser, config)
+    step = make_train_step(separator, optimiser, run.train, mix_of(run))
     return flops(step, state, stems_BSCT, rooms_RL)
 
 
-def of_second(config: dict) -> float:
+def of_second(model: ModelSettings, separation: SeparationSettings) -> float:
     """Floating-point operations that separate a second of one channel, in whole chunks."""
-    seconds = config["separation"]["chunk_seconds"]
-    line_B1T = _shape(1, 1, round(seconds * config["model"]["sample_rate"]))
-    separator = build(config["model"])
+    seconds = separation.chunk_seconds
+    line_B1T = _shape(1, 1, round(seconds * model.sample_rate))
+    separator = build(model)
     variables = jax.eval_shape(separator.init, jax.random.key(0), line_B1T)
     return flops(separator.apply, variables, line_B1T, line_B1T) / seconds
 

@@ -4,6 +4,7 @@ Shapes: B batch, S source, C channel, T sample, R room, L sample of a room.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,9 +17,14 @@ from jax.sharding import Mesh, PartitionSpec
 from sep.data import mixing
 from sep.evaluation.metrics import si_sdr
 from sep.model.architectures.memory import rematerialised
-from sep.model.names import lookup
+from sep.model.registry import lookup
+from sep.model.separator import Separator
 from sep.training import devices
 from sep.training.losses import LOSSES
+from sep.training.settings import RunSettings, TrainSettings
+
+# mix(key, index_B, stems_BSCT, rooms_RL) -> mixture_BCT, sources_BSCT
+Mix = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 
 
 class State(NamedTuple):
@@ -35,25 +41,39 @@ class State(NamedTuple):
     ema: dict  # moving average of params: what is validated and released
 
 
-def make_optimiser(train) -> optax.GradientTransformation:
+# train_step(state, stems_BSCT, rooms_RL) -> state, metrics
+TrainStep = Callable[[State, Array, Array], tuple[State, dict[str, Array]]]
+
+
+def make_optimiser(train: TrainSettings) -> optax.GradientTransformation:
     """Adam with clipped gradients, a linear warm-up and a cosine to zero.
 
     Weights decay as Loshchilov and Hutter (2019) have it, "Decoupled Weight Decay
     Regularization": not biases, scales or statistics.
     """
-    warmup = min(train["warmup_steps"], train["steps"] // 2)
+    warmup = min(train.warmup_steps, train.steps // 2)
     schedule = optax.warmup_cosine_decay_schedule(
-        0.0, train["learning_rate"], warmup, max(train["steps"], warmup + 1)
+        0.0, train.learning_rate, warmup, max(train.steps, warmup + 1)
     )
     adam = optax.adam(schedule)
-    if decay := train["weight_decay"]:
+    if decay := train.weight_decay:
         adam = optax.adamw(schedule, weight_decay=decay, mask=_kernels)
-    return optax.chain(optax.clip_by_global_norm(train["clip_norm"]), adam)
+    return optax.chain(optax.clip_by_global_norm(train.clip_norm), adam)
 
 
 def _kernels(params: dict) -> dict:
     """Which parameters are weights of what a layer hears, by the name Flax gives them."""
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def mix_of(run: RunSettings) -> Mix:
+    """`mixing.mix` with the settings of a run."""
+    return partial(
+        mixing.mix,
+        data=run.data,
+        names=run.model.outputs,
+        sample_rate=run.model.sample_rate,
+    )
 
 
 def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
@@ -65,24 +85,27 @@ def init_state(key: Array, separator, mixture_BCT: Array, optimiser) -> State:
     return State(zero, key_data, zero.copy(), params, optimiser.init(params), ema)
 
 
-def make_train_step(separator, optimiser, config, mesh: Mesh | None = None) -> Callable:
+def make_train_step(
+    separator: Separator,
+    optimiser: optax.GradientTransformation,
+    train: TrainSettings,
+    mix: Mix,
+    mesh: Mesh | None = None,
+) -> TrainStep:
     """train_step(state, stems_BSCT, rooms_RL) -> state, metrics; the old one is donated.
 
-    The batch is worked through in `train.accumulate` parts, whose gradients are averaged:
-    less memory, the same step. One without a finite gradient changes nothing but the
-    counts. Shapes of `mixing.mix`. With a mesh each device has a run of the batch's rows.
+    The batch is computed in `train.accumulate` parts, whose gradients are averaged: less
+    memory, the same step. A step without a finite gradient changes only the counts. `mix`
+    makes mixtures of stems. With a mesh each device has some rows of the batch.
     """
-    train = config["train"]
-    loss_of, parts = lookup(LOSSES, "loss", train["loss"]), train["accumulate"]
-    apply = separator.clone(dtype=train["compute_dtype"]).apply
-    if train["rematerialise"]:
+    loss_of, parts = lookup(LOSSES, "loss", train.loss), train.accumulate
+    apply = separator.clone(dtype=train.compute_dtype).apply
+    if train.rematerialise:
         apply = rematerialised(apply)
 
     def loss(params, stems_BSCT, index_B, rooms_RL, key_data):
         mix_key, dropout_key = jax.random.split(jax.random.wrap_key_data(key_data))
-        mixture_BCT, sources_BSCT = mixing.mix(
-            mix_key, index_B, stems_BSCT, rooms_RL, config
-        )
+        mixture_BCT, sources_BSCT = mix(mix_key, index_B, stems_BSCT, rooms_RL)
         rngs = {"dropout": jax.random.fold_in(dropout_key, index_B[0])}
         estimates_BSCT = apply({"params": params}, mixture_BCT, rngs=rngs)
         return loss_of(sources_BSCT, estimates_BSCT)
@@ -117,7 +140,7 @@ def make_train_step(separator, optimiser, config, mesh: Mesh | None = None) -> C
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average forgets its random start: short memory first, long later.
-        decay = jnp.minimum(train["ema_decay"], (1 + state.step) / (10 + state.step))
+        decay = jnp.minimum(train.ema_decay, (1 + state.step) / (10 + state.step))
         ema = optax.incremental_update(params, state.ema, 1 - decay)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
         learned = (params, opt_state, ema)

@@ -1,4 +1,4 @@
-"""M4A, AAC and video, through PyAV; and Ogg in its own order of channels, by its word."""
+"""M4A, AAC and video, read with PyAV, and the order of channels in Ogg."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ from sep.errors import UserError
 LENGTH, RATE = 100_001, 48000
 
 
-def tones(channels, length=LENGTH):
-    """Sines of low frequency, as loud as their number: (C, T)."""
+def numbered_tones(channels, length=LENGTH):
+    """Sines (C, T) of low frequency; the amplitude of each is 0.1 times its number."""
     time_T = np.arange(length) / RATE
     number_C1 = np.arange(1, channels + 1)[:, None]
     return (0.1 * number_C1 * np.sin(2 * np.pi * (200 + 50 * number_C1) * time_T)).astype(
@@ -28,7 +28,7 @@ def av():
 
 
 def encode(av, path, wave_CT, codec, late=0.0, layout="stereo", **tags):
-    """A file with a sound track, and a picture if it is a video; sound may come late."""
+    """Writes a file with sound from `late` seconds on, and with pictures if it is video."""
     with av.open(os.fsencode(path).decode(errors="surrogateescape"), "w") as container:
         container.metadata.update(tags)
         picture = None
@@ -59,7 +59,7 @@ def encode(av, path, wave_CT, codec, late=0.0, layout="stereo", **tags):
     [("a.m4a", "alac", 32, 1e-6), ("b.m4a", "aac", 0, 0.01), ("c.mp4", "aac", 0, 0.01)],
 )
 def test_mp4_is_read_from_its_first_sample_on(tmp_path, av, name, codec, bits, most):
-    wave_CT = tones(2)
+    wave_CT = numbered_tones(2)
     path = encode(av, tmp_path / name, wave_CT, codec, title="Tïtle", artist="A")
     header = audio.header(path)
     assert header.format == audio.Format(RATE, 2)
@@ -79,22 +79,22 @@ def test_mp4_is_read_from_its_first_sample_on(tmp_path, av, name, codec, bits, m
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.aac", "aac"), ("b.mkv", "aac")])
-def test_what_does_not_say_its_length_is_read_to_its_end(tmp_path, av, name, codec):
-    path = encode(av, tmp_path / name, tones(2), codec)
+def test_a_file_without_its_length_is_read_to_its_end(tmp_path, av, name, codec):
+    path = encode(av, tmp_path / name, numbered_tones(2), codec)
     assert LENGTH <= audio.survey(path).length < LENGTH + 3000
 
 
-def test_sound_that_begins_after_its_video_says_when(tmp_path, av):
-    path = encode(av, tmp_path / "late.mp4", tones(2), "aac", late=0.5)
+def test_sound_that_begins_after_its_video_has_an_offset(tmp_path, av):
+    path = encode(av, tmp_path / "late.mp4", numbered_tones(2), "aac", late=0.5)
     assert audio.header(path).about.offset == pytest.approx(RATE / 2, abs=1100)
 
 
 def test_a_media_file_that_was_cut_is_refused(tmp_path, av):
-    path = encode(av, tmp_path / "x.mp4", tones(2), "aac")
+    path = encode(av, tmp_path / "x.mp4", numbered_tones(2), "aac")
     os.truncate(path, path.stat().st_size // 2)  # its index is at its end
     with pytest.raises(UserError, match=r"x\.mp4: cannot be read as sound"):
         audio.survey(path)
-    path = encode(av, tmp_path / "y.m4a", tones(2), "aac")
+    path = encode(av, tmp_path / "y.m4a", numbered_tones(2), "aac")
     whole = path.read_bytes()
     start = whole.index(b"mdat") + 2000
     path.write_bytes(whole[:start] + bytes(8000) + whole[start + 8000 :])
@@ -111,7 +111,7 @@ def test_a_media_file_without_sound_is_refused(tmp_path, av):
         frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
         container.mux(picture.encode(frame))
         container.mux(picture.encode())
-    with pytest.raises(UserError, match=r"silent\.mp4: holds no sound"):
+    with pytest.raises(UserError, match=r"silent\.mp4: contains no sound track"):
         audio.survey(path)
 
 
@@ -126,11 +126,10 @@ def test_without_pyav_the_error_names_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
 @pytest.mark.parametrize("channels", range(1, 9))
 def test_channels_of_ogg_are_put_in_the_order_of_wav(tmp_path, av, codec, channels):
-    """FFmpeg does so too, and libsndfile leaves them in Ogg's."""
+    """FFmpeg does the same; libsndfile leaves them in Ogg's order."""
     path = tmp_path / "x.ogg"
     with soundfile.SoundFile(path, "w", RATE, channels, codec, format="OGG") as file:
-        for start in range(0, 48_000, 1000):
-            file.write(tones(channels, 48_000).T[start : start + 1000])
+        file.write(numbered_tones(channels, 12_000).T)
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         convert = av.AudioResampler("flt", stream.layout, stream.rate)

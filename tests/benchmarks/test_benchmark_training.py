@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from sep.config import get_config
 from sep.data import mixing
+from sep.runtime.settings import changed
+from sep.training.settings import RunSettings
+from sep.training.step import mix_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -26,15 +28,17 @@ def training():
 
 
 def test_a_quiet_config_leaves_nothing_of_the_augmentation(training):
-    config = get_config().to_dict()
-    config["model"]["residual"] = True  # what gets noise
     chances = ("polarity", "absent", "band_limit", "room", "swap", "noise", "clip")
-    config["data"] |= dict.fromkeys(chances, 1.0)
+    run = changed(
+        RunSettings(),
+        {"model.residual": True}  # the output that gets noise
+        | {f"data.{name}": 1.0 for name in chances},
+    )
     random = np.random.default_rng(0)
     stems_BSCT = random.uniform(-0.5, 0.5, (2, 3, 2, 1000)).astype(np.float32)
     rooms_RL = random.uniform(-0.5, 0.5, (2, 300)).astype(np.float32)
     arrays = jax.random.key(0), np.arange(2), stems_BSCT, rooms_RL
-    _, sources_BSCT = mixing.mix(*arrays, training.quiet(config))
+    _, sources_BSCT = mix_of(training.quiet(run))(*arrays)
     levelled_BSCT = mixing.to_reference_level(stems_BSCT)
     np.testing.assert_allclose(sources_BSCT, levelled_BSCT, rtol=1e-5)
 

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 
 from sep.evaluation import tables
-from sep.evaluation.score import METRICS
+from sep.evaluation.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -235,7 +235,7 @@ def test_stems_of_other_tools_are_scored_or_refused_with_a_reason(place):
     )
     assert done.returncode == 1
     for tool, reason in (
-        ("late", "come 50 samples late"),
+        ("late", "are 50 samples late"),
         ("short", "14000 samples at 8000 Hz do not fit"),
         ("stereo", "2 channels of 16000 samples"),
         ("missing", "violin.*: this file of the track is missing"),

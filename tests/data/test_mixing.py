@@ -1,8 +1,5 @@
 """Mixing: whatever is done to the sources, they sum to the mixture."""
 
-import functools
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +8,9 @@ from builders import SWITCHES, TIMBRES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sep.config import get_config
 from sep.data import filters, mixing
-from sep.model.names import REFERENCE_RMS
+from sep.data.settings import DataSettings, TimbreSettings
+from sep.model.names import REFERENCE_RMS, output_names
 
 RATE = 8000
 T = 1500
@@ -24,14 +21,16 @@ ROOMS[0, 100], ROOMS[1, 250] = 0.5, -0.5
 
 
 def config(timbre=None, sources=("piano", "violin"), residual=False, **switches):
-    """All of a config with every switch off but these."""
-    made = get_config().to_dict()
-    made["model"] |= {"sources": sources, "residual": residual, "sample_rate": RATE}
-    data = made["data"]
-    data |= dict.fromkeys(SWITCHES, 0.0) | {"band_limit_hz": 500.0, **switches}
-    off = dict.fromkeys(data["timbre"]["other"], 0.0)
-    data["timbre"] = {"other": off | (timbre or {})}
-    return made
+    """Arguments of `mix` with every switch off but these."""
+    off = dict.fromkeys(("pitch_semitones", *TIMBRES), 0.0)
+    kinds = {"other": TimbreSettings(**off | (timbre or {}))}
+    chosen = dict.fromkeys(SWITCHES, 0.0) | {"band_limit_hz": 500.0, **switches}
+    names = output_names(sources, residual=residual)
+    return {
+        "data": DataSettings(**chosen, timbre=kinds),
+        "names": names,
+        "sample_rate": RATE,
+    }
 
 
 def everything(**changes):
@@ -43,17 +42,26 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
-@functools.cache
+PROGRAMS = {}
+
+
 def compiled(settings, shapes):
+    """The program for these settings and shapes, compiled once."""
+    if (repr(settings), shapes) not in PROGRAMS:
+        PROGRAMS[repr(settings), shapes] = compile_mix(settings, shapes)
+    return PROGRAMS[repr(settings), shapes]
+
+
+def compile_mix(settings, shapes):
     key, index_B = jax.random.key(0), np.zeros(shapes[0][0], int)
     empty = [np.zeros(shape, np.float32) for shape in shapes]
-    mixer = jax.jit(lambda *arrays: mixing.mix(*arrays, json.loads(settings)))
+    mixer = jax.jit(lambda *arrays: mixing.mix(*arrays, **settings))
     quickly = {"xla_backend_optimization_level": 0}
     return mixer.lower(key, index_B, *empty).compile(compiler_options=quickly)
 
 
 def mixed(stems_BSCT, settings, rooms=ROOMS, seed=0, first=0):
-    mixer = compiled(json.dumps(settings), (stems_BSCT.shape, rooms.shape))
+    mixer = compiled(settings, (stems_BSCT.shape, rooms.shape))
     index_B = first + np.arange(len(stems_BSCT))
     return [
         np.array(each) for each in mixer(jax.random.key(seed), index_B, stems_BSCT, rooms)
@@ -120,7 +128,7 @@ def test_mono_has_no_place():
 def test_crops_of_one_sample_are_refused(length):
     with pytest.raises(ValueError, match="2 samples"):
         mixing.mix(
-            jax.random.key(0), np.arange(1), noise(1, 2, 1, length), NO_ROOMS, config()
+            jax.random.key(0), np.arange(1), noise(1, 2, 1, length), NO_ROOMS, **config()
         )
 
 
@@ -223,7 +231,7 @@ def test_a_room_is_its_impulse_response_at_some_level():
 
 
 def test_who_is_treated_and_what_is_shared_have_nothing_to_do_with_each_other():
-    data = {"shared": 0.5, "room": 0.5, "band_limit": 0.5, "band_limit_hz": 500.0}
+    data = DataSettings(shared=0.5, room=0.5, band_limit=0.5, band_limit_hz=500.0)
     keys = jax.random.split(jax.random.key(0), 4000)
     rooms_RL = jnp.asarray(ROOMS)
     respond = jax.vmap(lambda key: filters.reverberation(key, 2, rooms_RL, data))
@@ -291,9 +299,8 @@ def test_noise_keeps_under_its_level():
 
 def test_a_source_has_its_own_timbre_and_others_share_one():
     settings = config({"body_db": 9.0}, sources=("piano", "cello"))
-    settings["data"]["timbre"]["piano"] = dict.fromkeys(
-        settings["data"]["timbre"]["other"], 0.0
-    )
+    off = dict.fromkeys(("pitch_semitones", *TIMBRES), 0.0)
+    settings["data"].timbre["piano"] = TimbreSettings(**off)
     stems = noise(2, 2, 1, T)
     change = np.abs(mixed(stems, settings)[1] - levelled(stems)).max((0, 2, 3))
     assert change[0] < 1e-5

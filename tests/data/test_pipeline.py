@@ -1,14 +1,15 @@
 """Batches: what is drawn, how it is read, and that it is the same every time."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sep.config import get_config
 from sep.data import pipeline
+from sep.data.settings import DataSettings, TimbreSettings
 from sep.data.stems import ACTIVITY_BLOCK, Stem, Stems, activity
 from sep.errors import UserError
 
@@ -21,15 +22,13 @@ def noise(*shape, seed=0):
 
 
 def settings_of(semitones=0.0, **changes):
-    """The `data` part; one number of semitones, or one for each source."""
-    data = get_config().data.to_dict() | {"batch_size": 4, "aligned": 0.0} | changes
+    """Settings with one number of semitones, or one for each source."""
     shifts = semitones if isinstance(semitones, tuple) else (semitones, semitones)
-    off = data["timbre"]["other"]
-    data["timbre"] = {
-        name: off | {"pitch_semitones": shift}
+    timbre = {
+        name: TimbreSettings(pitch_semitones=shift)
         for name, shift in zip((*NAMES, "other"), (*shifts, 0.0), strict=True)
     }
-    return data
+    return DataSettings(**{"batch_size": 4, "aligned": 0.0, "timbre": timbre, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +175,9 @@ def test_aligned_stems_are_of_one_place(folder):
     slope = np.diff(piano[:, 500:-500]).mean(-1) * length / 0.9  # the speed
     assert 1.02 < slope.max() < 1.08  # of the smaller range, and the same for both
     assert 0.92 < slope.min() < 0.98
-    (apart,) = some(pairs, config | {"aligned": 0.0}, count=1)
+    (apart,) = some(pairs, replace(config, aligned=0.0), count=1)
     assert np.abs(apart[:, 0] + apart[:, 1]).max() > 0.1
-    (some_of_each,) = some(pairs, config | {"aligned": 0.5, "channels": 2}, count=1)
+    (some_of_each,) = some(pairs, replace(config, aligned=0.5, channels=2), count=1)
     matches = np.abs(some_of_each[:, 0, 0] + some_of_each[:, 1, 1]).max(-1) < 5e-3
     assert 0.3 < matches.mean() < 0.7
 

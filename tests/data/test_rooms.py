@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 
-from sep.config import get_config, plain
 from sep.data import rooms
 from sep.data.material import read_material
+from sep.data.settings import DataSettings
 from sep.errors import UserError
 
 RATE = 16000
@@ -74,22 +74,21 @@ def test_any_length_starts_with_gain_one(size, length, seed):
 
 
 def test_what_the_config_wants_of_the_material_is_asked_for(tmp_path, capsys):
-    config = plain(get_config())
-    config["model"]["sample_rate"] = RATE
-    config["data"] |= {"cache": str(tmp_path / "cache"), "room": 0.5, "solos": 0.3}
+    data = DataSettings(cache=str(tmp_path / "cache"), room=0.5, solos=0.3)
+    asked = tmp_path, ("piano", "violin"), RATE, data
     for source in ("piano", "violin"):
         for place in (f"train/{source}/a", f"train/song/{source}", f"valid/song/{source}"):
             path = tmp_path / f"{place}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, response(0.01, 0.3), RATE)
     with pytest.raises(UserError, match="rooms: no impulse responses, but config"):
-        read_material(config, tmp_path)
+        read_material(*asked)
     (tmp_path / "rooms").mkdir()
     soundfile.write(tmp_path / "rooms" / "a.wav", response(0.01, 0.3), RATE)
-    assert len(read_material(config, tmp_path).rooms_RL) == 1
+    assert len(read_material(*asked).rooms_RL) == 1
     assert capsys.readouterr().err == ""
     (tmp_path / "train/violin/a.wav").unlink()
-    read_material(config, tmp_path)
+    read_material(*asked)
     assert "config.data.solos is not heeded" in capsys.readouterr().err
 
 

@@ -1,8 +1,7 @@
-"""Estimates of all kinds of the example's stems, to score with BSS Eval.
+"""Estimates of the example's stems with many kinds of errors, to score with BSS Eval.
 
-Used by test_bss_eval.py and by benchmarks/bss_eval_vectors.py, which froze what the
-reference tools say of them. They are made by NumPy alone, so that they stay the same.
-Shapes: S source, C channel, T sample.
+Used by test_bss_eval.py and by benchmarks/bss_eval_vectors.py, which stores the scores of
+the reference tools. Only NumPy computes them, so that they stay the same. Shapes: S source, C channel, T sample.
 """
 
 from collections.abc import Callable
@@ -11,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 RATE = 44100
-FIRST, SECONDS = 6 * RATE, 4  # of the example: both play
+FIRST, SECONDS = 6 * RATE, 4  # part of the example in which both instruments play
 
 
 class Case(NamedTuple):
-    """What is scored, and how."""
+    """Signals to score, and the windows."""
 
     references_SCT: np.ndarray
     estimates_SCT: np.ndarray
@@ -24,17 +23,15 @@ class Case(NamedTuple):
 
 
 def cases(duet: dict[str, np.ndarray]) -> dict[str, Case]:
-    """By name; `duet` has the example's waves (C, T)."""
+    """Cases by name; `duet` has the example's waves (C, T) by name."""
     cut = slice(FIRST, FIRST + SECONDS * RATE)
     stereo = np.stack([duet[name][:, cut] for name in ("piano", "violin")])
     stereo = stereo.astype(np.float64)
     mono = stereo.mean(1, keepdims=True)
     near = stereo[:, :, : RATE * 2]
     three = np.stack([stereo[0], stereo[1], np.roll(stereo[1], 7777)])
-    found = {
-        f"stereo {name}": _case(stereo, spoil(stereo)) for name, spoil in SPOILT.items()
-    }
-    found |= {f"mono {name}": _case(mono, SPOILT[name](mono)) for name in MONO}
+    found = {f"stereo {name}": _case(stereo, add(stereo)) for name, add in ERRORS.items()}
+    found |= {f"mono {name}": _case(mono, ERRORS[name](mono)) for name in MONO}
     rests, pauses = stereo.copy(), _bleed(stereo)
     rests[1, :, RATE : 2 * RATE] = 0
     pauses[0, :, 3 * RATE :] = 0
@@ -71,7 +68,7 @@ def _noisy(stems):
 
 
 def _gated(stems):
-    """Of the mixture the bins where the source is the loudest."""
+    """Bins of the mixture in which the source is the loudest, and a little noise."""
     frames = stems[..., : stems.shape[-1] // 1024 * 1024].reshape(
         *stems.shape[:-1], -1, 1024
     )
@@ -81,7 +78,7 @@ def _gated(stems):
     return np.concatenate([waves, stems[..., waves.shape[-1] :]], -1) + _noise(stems, 1e-5)
 
 
-SPOILT: dict[str, Callable] = {
+ERRORS: dict[str, Callable] = {
     "mixture and noise": lambda x: np.repeat(x.sum(0)[None], len(x), 0) + _noise(x, 1e-3),
     "bleed": _bleed,
     "noise": _noisy,

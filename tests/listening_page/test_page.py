@@ -15,9 +15,9 @@ from sep import audio
 from sep.audio.recut import recut
 from sep.errors import UserError
 from sep.listening_page import pictures, sound
-from sep.listening_page.page import Line, Track, write_page
+from sep.listening_page.page import Line, PageTrack, write_page
 
-Image = pytest.importorskip("PIL.Image")  # an independent reader of PNG
+Image = pytest.importorskip("PIL.Image")  # an independent PNG reader
 
 
 def sound_file(path, wave_CT, rate=8000, subtype="FLOAT"):
@@ -31,7 +31,7 @@ def noise(shape, seed=0):
 
 
 def decode(folder, name, exponent):
-    """A line's segments, read by a FLAC decoder: samples (C, T) float64, and lengths."""
+    """Returns a line's samples (C, T) float64 from its FLAC data, and segment lengths."""
     segments = []
     for number in range(len(list((folder / "sound" / name).iterdir()))):
         text = (folder / "sound" / name / f"{number}.js").read_text()
@@ -50,7 +50,7 @@ def decode(folder, name, exponent):
 
 
 class Reader(html.parser.HTMLParser):
-    """All elements of a page, with their attributes, and all text."""
+    """The elements of a page, with their attributes, and its text."""
 
     def __init__(self, path):
         super().__init__()
@@ -87,16 +87,16 @@ def test_recut_keeps_every_sample(lengths, size):
     [
         (noise((2, 100_001)), "PCM_16"),
         (noise((1, 80_000)), "PCM_24"),
-        (np.array([[-1.0, 0.5, 1 - 2**-23]]), "PCM_24"),  # all of the scale
+        (np.array([[-1.0, 0.5, 1 - 2**-23]]), "PCM_24"),  # the full range
         (np.array([[-1.0, 32767 / 32768, 0]]), "PCM_16"),
-        (noise((5, 40_001)), "PCM_24"),  # channels in pairs, and one that is left
+        (noise((5, 40_001)), "PCM_24"),  # two pairs and a single channel
         (np.zeros((1, 1)), "PCM_16"),
     ],
 )
 def test_segments_hold_integer_samples_exactly(tmp_path, wave_CT, subtype):
     path = sound_file(tmp_path / "a.wav", wave_CT, subtype=subtype)
     expected_CT, _ = audio.read(path)
-    write_page(tmp_path / "page", "", [Track("", [Line("a", "b", path, {})])])
+    write_page(tmp_path / "page", "", [PageTrack("", [Line("a", "b", path, {})])])
     extent = sound.measure(path)
     found_CT, lengths = decode(tmp_path / "page", "0-0", extent.exponent)
     np.testing.assert_array_equal(found_CT, expected_CT)
@@ -109,26 +109,25 @@ def test_segments_hold_floats_to_half_a_step(tmp_path, peak):
     wave_CT = noise((2, 5000))
     wave_CT *= np.float32(peak) / np.abs(wave_CT).max()
     path = sound_file(tmp_path / "a.wav", wave_CT)
-    write_page(tmp_path / "page", "", [Track("", [Line("a", "b", path, {})])])
+    write_page(tmp_path / "page", "", [PageTrack("", [Line("a", "b", path, {})])])
     exponent = sound.measure(path).exponent
     found_CT, _ = decode(tmp_path / "page", "0-0", exponent)
     assert peak <= 2.0**exponent <= 2.001 * peak
     assert np.abs(found_CT - wave_CT).max() <= 2.0 ** (exponent - 24)
 
 
-def test_a_page_holds_all_of_real_tracks(tmp_path, duet, example_folder):
+def test_page_contains_all_samples_and_scores(tmp_path, excerpt):
+    mixture, mixture_CT = excerpt["mixture"]
     lines = [
-        Line("mixture", "mixture", example_folder / "mixture.flac", {}),
-        Line("piano", "reference", example_folder / "piano.flac", {}),
-        Line(
-            "piano",
-            "mine",
-            example_folder / "mixture.flac",
-            {"SI-SDR": -3.14159, "SAR": np.nan},
-        ),
+        Line("mixture", "mixture", mixture, {}),
+        Line("piano", "reference", excerpt["piano"][0], {}),
+        Line("piano", "mine", mixture, {"SI-SDR": -3.14159, "SAR": np.nan}),
     ]
     short = sound_file(tmp_path / "short.wav", noise((1, 100)))
-    tracks = [Track("duet", lines), Track("short", [Line("voice", "reference", short, {})])]
+    tracks = [
+        PageTrack("duet", lines),
+        PageTrack("short", [Line("voice", "reference", short, {})]),
+    ]
     index = write_page(tmp_path / "new" / "page", "Title", iter(tracks), "A note.")
     assert index == tmp_path / "new" / "page" / "index.html"
     assert sorted(p.name for p in index.parent.iterdir()) == [
@@ -140,13 +139,13 @@ def test_a_page_holds_all_of_real_tracks(tmp_path, duet, example_folder):
     assert [line["data-id"] for line in found] == ["0-0", "0-1", "0-2", "1-0"]
     for line, name in zip(found, ("mixture", "piano", "mixture"), strict=False):
         found_CT, _ = decode(index.parent, line["data-id"], int(line["data-exponent"]))
-        np.testing.assert_array_equal(found_CT, duet[name])
+        np.testing.assert_array_equal(found_CT, excerpt[name][1])
     text = " ".join(" ".join(page.text).split())
     assert "Title A note." in text
     assert "SI-SDR −3.14 SAR –" in text
     first, second = page.with_class("track")
     assert (first["data-rate"], first["data-channels"]) == ("44100", "2")
-    assert int(first["data-length"]) == duet["mixture"].shape[1]
+    assert int(first["data-length"]) == mixture_CT.shape[1]
     assert (second["data-rate"], second["data-length"]) == ("8000", "100")
     checked = [a["id"] for tag, a in page.elements if tag == "input" and "checked" in a]
     assert checked[:2] == ["system-0-1", "system-1-0"]  # not the mixture
@@ -156,12 +155,12 @@ def test_a_page_holds_all_of_real_tracks(tmp_path, duet, example_folder):
                 assert (index.parent / address).is_file()
 
 
-def test_names_of_any_kind_are_only_text(tmp_path):
+def test_names_are_escaped(tmp_path):
     nasty = "\"'><script>alert(1)</script> & 🎻 \\ \udcff __proto__"
     path = sound_file(tmp_path / "a'\"<b>.wav", noise((1, 100)))
     lines = [Line(nasty, nasty, path, {nasty: 1.0})]
     index = write_page(
-        tmp_path / "p", nasty, [Track(nasty, lines), Track(nasty, lines)], nasty
+        tmp_path / "p", nasty, [PageTrack(nasty, lines), PageTrack(nasty, lines)], nasty
     )
     page = Reader(index)
     scripts = [attributes for tag, attributes in page.elements if tag == "script"]
@@ -188,19 +187,19 @@ def test_names_of_any_kind_are_only_text(tmp_path):
         (noise((1, 999)), 8000, "999 samples"),
     ],
 )
-def test_lines_that_do_not_fit_are_refused(tmp_path, wave_CT, rate, what):
+def test_lines_that_differ_in_format_are_refused(tmp_path, wave_CT, rate, what):
     first = sound_file(tmp_path / "first.wav", noise((1, 1000)))
     other = sound_file(tmp_path / "other.wav", wave_CT, rate)
-    track = Track("t", [Line("a", "x", first, {}), Line("b", "x", other, {})])
+    track = PageTrack("t", [Line("a", "x", first, {}), Line("b", "x", other, {})])
     with pytest.raises(UserError, match=rf"other\.wav: {what}, but .*first\.wav has"):
         write_page(tmp_path / "page", "", [track])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["first.wav", "other.wav"]
 
 
-def test_a_page_appears_whole_or_not_at_all(tmp_path):
+def test_page_is_written_completely_or_not_at_all(tmp_path):
     path = sound_file(tmp_path / "a.wav", noise((1, 1000)))
-    track = Track("old", [Line("a", "x", path, {})])
-    missing = Track("new", [Line("a", "x", tmp_path / "missing.wav", {})])
+    track = PageTrack("old", [Line("a", "x", path, {})])
+    missing = PageTrack("new", [Line("a", "x", tmp_path / "missing.wav", {})])
     folder = tmp_path / "page"
 
     def state():
@@ -216,37 +215,38 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path):
     assert state() == before
     write_page(folder, "", [track])
     assert len(state()) < len(before)
-    (folder / "my remix.wav").write_bytes(b"work of a day")
-    with pytest.raises(UserError, match="holds other things .my remix.wav."):
+    (folder / "my remix.wav").write_bytes(b"a remix")
+    with pytest.raises(UserError, match="contains other files .my remix.wav."):
         write_page(folder, "", [track])
-    assert (folder / "my remix.wav").read_bytes() == b"work of a day"
+    assert (folder / "my remix.wav").read_bytes() == b"a remix"
     with pytest.raises(UserError, match="a.wav: cannot be written .Not a directory."):
         write_page(path, "", [track])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "page"]
 
 
-def test_what_makes_no_sense_is_a_mistake_of_the_caller(tmp_path):
+def test_invalid_tracks_raise_value_error(tmp_path):
     path = sound_file(tmp_path / "a.wav", noise((1, 100)))
     line = Line("piano", "duet", path, {})
-    for tracks, what in (
-        ([], "needs a track"),
-        ([Track("t", [])], "needs a line"),
-        ([Track("t", [line, line])], "duet has piano 2 times"),
+    for tracks, message in (
+        ([], "tracks: empty"),
+        ([PageTrack("t", [])], "t: no lines"),
+        ([PageTrack("t", [line, line])], "system duet has source piano 2 times"),
     ):
-        with pytest.raises(ValueError, match=what):
+        with pytest.raises(ValueError, match=message):
             write_page(tmp_path / "page", "", tracks)
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     peaks = []
-    for seconds in (200, 800):  # past where the levels of pictures fill
+    for seconds in (200, 800):  # long enough for full tiles at level 1
         path = tmp_path / f"{seconds}.wav"
-        sound, encoding = audio.Format(8000, 1), audio.Encoding("wav", "PCM_16")
-        with audio.writers([path], sound, seconds * 8000, encoding) as (file,):
+        sound_format, encoding = audio.Format(8000, 1), audio.Encoding("wav", "PCM_16")
+        with audio.writers([path], sound_format, seconds * 8000, encoding) as (file,):
             for second in range(seconds):
                 file.write(noise(8000, second))
-        track = Track("t", [Line("a", "x", path, {})])
+        track = PageTrack("t", [Line("a", "x", path, {})])
         tracemalloc.start()
         write_page(tmp_path / f"page {seconds}", "", [track])
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -256,7 +256,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
 @pytest.mark.parametrize("note", [24, 90, 132])  # columns of rows: C2, A4, F#6
-def test_a_tone_lies_at_its_pitch(rate, note):
+def test_tone_appears_at_its_pitch_and_time(rate, note):
     frequency = pictures.LOWEST * 2 ** (note / pictures.ROWS_PER_OCTAVE)
     time_T = np.arange(2 * rate) / rate
     wave_T = np.sin(2 * np.pi * frequency * time_T) * (time_T >= 1)
@@ -268,14 +268,14 @@ def test_a_tone_lies_at_its_pitch(rate, note):
     bin_width = rate / 2 ** round(np.log2(0.09 * rate))
     rows = bin_width / (frequency * np.log(2) / pictures.ROWS_PER_OCTAVE)
     assert abs(middle.argmax() + 0.5 - note) <= max(1, 0.5 * rows)
-    assert 0.5 < middle.max() < 2.2  # full scale, less what falls between two bins
+    assert 0.5 < middle.max() < 2.2  # full scale, with the loss between bins
     level_N = power_RN.sum(0)
-    half = np.flatnonzero(level_N > level_N.max() / 8)[0]  # where it begins
+    half = np.flatnonzero(level_N > level_N.max() / 8)[0]  # the start of the tone
     assert abs(half - 40) <= 3
     assert level_N[:35].max() < 1e-6 * level_N.max()
 
 
-def test_columns_are_the_same_however_a_recording_comes():
+def test_columns_do_not_depend_on_block_lengths():
     wave_CT = noise((2, 12_345))
     whole_RN = np.concatenate(list(pictures.columns([wave_CT], 8000)), 1)
     parts = np.split(wave_CT, [1, 200, 4000, 4001, 12_300], 1)
@@ -307,7 +307,7 @@ def test_levels_pool_by_eight():
     assert pictures.num_levels(3600 * 44100, 44100) == 4
 
 
-def test_a_picture_is_a_png():
+def test_png_is_readable_and_in_order_of_power():
     power_RN = np.full((216, 30), 1e-12)
     power_RN[10, 3] = 1
     image = Image.open(io.BytesIO(pictures.png(pictures.shades(power_RN, 0))))
@@ -318,21 +318,21 @@ def test_a_picture_is_a_png():
     shade_R1 = pictures.shades(10 ** np.linspace(-10, 1, 111)[:, None], 0)
     assert (np.diff(shade_R1[:, 0].astype(int)) >= 0).all()
     assert (shade_R1[0], shade_R1[-1]) == (0, 127)
-    # 12 dB below full scale is the brightest, at twice full scale 6 dB above that
+    # The brightest shade is 12 dB below the peak, here 1 and 2.
     assert pictures.shades(np.array([[10**-1.2]]), 0) == 127
     assert pictures.shades(np.array([[10**-1.2]]), 1) < 127
 
 
-def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
+def test_file_that_changes_while_it_is_read_is_reported(tmp_path, monkeypatch):
     path = sound_file(tmp_path / "a.wav", noise((1, 50_000)))
     measure = sound.measure
 
-    def and_cut(found):
-        extent = measure(found)
+    def measure_and_cut(path):
+        extent = measure(path)
         sound_file(path, noise((1, 1000)))
         return extent
 
-    monkeypatch.setattr(sound, "measure", and_cut)
+    monkeypatch.setattr(sound, "measure", measure_and_cut)
     with pytest.raises(UserError, match=r"a\.wav: changed while it was read"):
-        write_page(tmp_path / "page", "", [Track("t", [Line("a", "x", path, {})])])
+        write_page(tmp_path / "page", "", [PageTrack("t", [Line("a", "x", path, {})])])
     assert list(tmp_path.iterdir()) == [path]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from sep.config import get_config
+from sep.config import get_config, settings_of
 from sep.errors import UserError
 from sep.model.architectures import ARCHITECTURES
 from sep.model.architectures.attention import Attention, distances, initial_slopes
@@ -34,7 +34,7 @@ from sep.model.architectures.harmonic import (
 from sep.model.architectures.linear_recurrence import linear_recurrence
 from sep.model.architectures.memory import rematerialised
 from sep.model.architectures.tcn import depthwise
-from sep.model.presets import MILLIONS, SIZES, sized
+from sep.model.presets import MILLIONS, sized
 from sep.model.separator import build
 from sep.training.validate_config import check
 
@@ -46,7 +46,8 @@ def random(*shape, seed=0):
 
 
 def network(name, **changes):
-    return ARCHITECTURES[name](**small_model()[name] | changes)
+    model = small_model(architecture=name, **{f"{name}.{k}": v for k, v in changes.items()})
+    return build(model).architecture
 
 
 def initial(module, features_BNFK):
@@ -389,13 +390,13 @@ def test_the_harmonic_network_hears_partials_and_the_frames_around():
     assert not gradient_NF[[0, 1, 13, 14]].any()
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MILLIONS)
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"harmonic"}))
 def test_presets_have_the_size_they_say(size, name):
     config = sized(get_config(), size)
     config.model.architecture = name
     mixture_BCT = jax.ShapeDtypeStruct((1, 1, 44100), np.float32)
-    separator = build(config.model.to_dict())
+    separator = build(settings_of(config).model)
     shapes = jax.eval_shape(separator.init, jax.random.key(0), mixture_BCT)["params"]
     count = sum(leaf.size for leaf in jax.tree.leaves(shapes["architecture"]))
     assert count == pytest.approx(1e6 * MILLIONS[size], rel=0.12)
@@ -414,5 +415,5 @@ def test_configs_work_and_say_what_they_are(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    check(module.get_config().to_dict())
+    check(settings_of(module.get_config()))
     assert f"configs/{path.name}" in module.__doc__

@@ -12,6 +12,7 @@ from sep.model.dft import matrix_irfft, matrix_rfft
 from sep.model.representations import REPRESENTATIONS
 from sep.model.separator import build
 from sep.model.transforms import istft, num_frames, stft
+from sep.runtime.settings import changed
 
 
 def relative_error(found, expected):
@@ -81,7 +82,7 @@ def test_products_are_of_full_precision_where_the_default_is_less():
 @pytest.mark.parametrize("representation", ["magnitude", "complex"])
 def test_a_separator_gives_the_same_with_both(representation):
     model = small_model(representation, "fnn")
-    products = model | {representation: model[representation] | {"dft": "matrix"}}
+    products = changed(model, {f"{representation}.dft": "matrix"})
     mixture_BCT = noise(2, 2, 6000)
     variables = init(build(model), mixture_BCT)
     programs = [

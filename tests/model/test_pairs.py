@@ -5,12 +5,13 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from builders import NAMES, RATE, ROOMS, small_config, small_model
+from builders import NAMES, RATE, ROOMS, small_model, small_run
 
 from sep.model.architectures import ARCHITECTURES
 from sep.model.representations import REPRESENTATIONS
 from sep.model.separator import build
-from sep.training.step import init_state, make_optimiser, make_train_step
+from sep.runtime.settings import changed
+from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
 
 STEPS = 60
 # Every representation and every architecture once; the rest takes minutes.
@@ -32,15 +33,15 @@ def test_there_are_56():
 
 @pytest.mark.parametrize(("representation", "architecture"), PAIRS)
 def test_a_pair_builds_sums_up_and_learns(representation, architecture, duet):
-    config = small_config(STEPS, representation, architecture)
-    config["data"] |= {"gain_db": 0.0, "polarity": 0.0}
-    config["train"]["learning_rate"] = 1e-2
+    config = small_run(STEPS, representation, architecture)
+    config = changed(config, {"data.gain_db": 0.0, "data.polarity": 0.0})
+    config = changed(config, {"train.learning_rate": 1e-2})
     start = 5 * RATE
     stems_BSCT = np.stack([duet[name][:1, start : start + 8001] for name in NAMES])[None]
-    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
+    separator, optimiser = build(config.model), make_optimiser(config.train)
     state = init_state(jax.random.key(0), separator, stems_BSCT.sum(1), optimiser)
     before = jax.device_get(state.params)
-    step = make_train_step(separator, optimiser, config)
+    step = make_train_step(separator, optimiser, config.train, mix_of(config))
     losses = []
     for _ in range(STEPS):
         state, metrics = step(state, stems_BSCT, ROOMS)

@@ -26,10 +26,10 @@ def test_its_file_is_small_and_says_what_it_is():
     path = PRETRAINED / f"{DEFAULT_MODEL}.safetensors"
     assert path.stat().st_size <= 1e6
     model = load_model(DEFAULT_MODEL)
-    assert model.config["model"]["sources"] == ["piano", "violin"]
+    assert model.settings.sources == ("piano", "violin")
     assert len(model.metadata["commit"]) == 40
     assert model.metadata["licence"]
-    assert model.config["model"]["architecture"] == "harmonic"
+    assert model.settings.architecture == "harmonic"
 
 
 def test_it_separates_the_example_as_well_as_documented(separation, duet, example_folder):

@@ -7,7 +7,9 @@ import pytest
 from builders import noise, small_model
 
 from sep.model.representations import REPRESENTATIONS
+from sep.model.representations.masking import Masking
 from sep.model.representations.mel import mel_weights
+from sep.model.separator import build
 from sep.model.transforms import leading_frames
 
 ONE = np.log(np.e - 1)  # what softplus makes a mask of 1 of
@@ -16,8 +18,8 @@ RATE, N_FFT = 44100, 256
 
 def made(name, **changes):
     """A representation, small, and its analysis of a mixture."""
-    settings = small_model()[name] | changes
-    module = REPRESENTATIONS[name](sample_rate=RATE, **settings)
+    module = build(small_model(name, **{f"{name}.{k}": v for k, v in changes.items()}))
+    module = module.representation
     mixture_BCT = noise(2, 2, 3001)
     variables = module.init(jax.random.key(0), mixture_BCT, method="analyse")
 
@@ -32,21 +34,27 @@ def made(name, **changes):
     return mixture_BCT, analyse, synthesise
 
 
+def estimates_of_masks(module, estimates):
+    """The estimates of two sources for which masks are 1 and 0, whatever the mask is."""
+    for pair in ([ONE, -200.0], [0.5, -0.5]):  # softplus; added to the even share
+        estimates = estimates.copy()
+        estimates[..., 0] = pair
+        if np.allclose(module.mask(estimates), [1, 0], atol=1e-6):
+            return pair
+    raise AssertionError(f"{type(module).__name__}: no estimate has a mask of 1")
+
+
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_the_whole_mixture_comes_back_as_one_source(name):
-    exact = {"filters": 128} if name == "learned" else {}
-    mixture_BCT, analyse, synthesise = made(name, **exact)
+    mixture_BCT, analyse, synthesise = made(name)
     features_BNFK, context = analyse(mixture_BCT)
     assert features_BNFK.shape[0] == 4 and features_BNFK.dtype == np.float32
-    outputs = REPRESENTATIONS[name].outputs
-    estimates = np.zeros((*features_BNFK.shape[:3], 2, outputs), np.float32)
-    if name == "waveform":
+    module = build(small_model(name)).representation
+    estimates = np.zeros((*features_BNFK.shape[:3], 2, module.outputs), np.float32)
+    if isinstance(module, Masking):
+        estimates[..., 0] = estimates_of_masks(module, estimates)
+    else:  # estimates are the features of the sources
         estimates[..., 0, :] = features_BNFK
-    elif name in ("complex", "mdct", "learned"):
-        estimates[..., 0] = [0.5, -0.5]  # masks of 1 and 0, seen from even shares
-    else:
-        estimates[...] = -200.0
-        estimates[..., 0, :] = ONE
     sources_BSCT = synthesise(estimates, context)
     assert sources_BSCT.shape == (2, 2, 2, 3001)
     np.testing.assert_allclose(sources_BSCT[:, 0], mixture_BCT, atol=1e-6)
@@ -55,7 +63,7 @@ def test_the_whole_mixture_comes_back_as_one_source(name):
 
 def test_what_lies_between_channels_is_contrast_and_what_they_share():
     mixture_BCT = noise(1, 1, 3001)
-    module = REPRESENTATIONS["magnitude"](sample_rate=RATE, **small_model()["magnitude"])
+    module = build(small_model("magnitude")).representation
     _, context = module.apply({}, mixture_BCT, method="analyse")
     for gain, contrast, same in ((1, 0, 1), (0.5, 0.6, 0.8), (-1, 0, -1), (0, 1, 0)):
         between_BNFK = module.apply({}, context, gain * mixture_BCT, method="between")

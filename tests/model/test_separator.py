@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from builders import init, noise, small_model
 
-from sep.config import get_config
 from sep.errors import UserError
 from sep.model.consistency import share_rest
-from sep.model.names import output_names
-from sep.model.separator import build, in_use, level_free
+from sep.model.separator import build, level_free
+from sep.model.settings import ModelSettings
+from sep.runtime.settings import changed
 from sep.training.losses import LOSSES
+from sep.training.settings import RunSettings
 from sep.training.validate_config import check
 
 
@@ -50,10 +51,8 @@ def test_whoever_is_told_no_level_masks_alike_at_every_level(representation):
     differences = []
     for told in (False, True):
         separator = build(small_model(representation, "fnn", level_free=not told))
-        variables = init(separator, mixture_BCT)
-        loud, soft = (
-            separator.apply(variables, gain * mixture_BCT) / gain for gain in (1, 0.1)
-        )
+        variables, apply = init(separator, mixture_BCT), jax.jit(separator.apply)
+        loud, soft = (apply(variables, gain * mixture_BCT) / gain for gain in (1, 0.1))
         differences.append(np.abs(loud - soft).max() / np.abs(loud).max())
     assert differences[0] < 1e-2 and differences[1] > 3 * differences[0]
 
@@ -82,15 +81,13 @@ def test_networks_see_how_channels_differ(representation):
 def test_stereo_is_for_spectrograms_and_learned_from_stereo():
     with pytest.raises(UserError, match="spectrograms: complex, log_magnitude, magnitude"):
         build(small_model("mdct", stereo=True))
-    config = get_config().to_dict()
-    config["model"]["stereo"] = True
     with pytest.raises(UserError, match="data.channels=2"):
-        check(config)
+        check(changed(RunSettings(), {"model.stereo": True}))
 
 
 def test_the_residual_is_one_more_output_and_part_of_the_sum():
     model = small_model(residual=True)
-    assert output_names(model) == ("piano", "violin", "residual")
+    assert model.outputs == ("piano", "violin", "residual")
     separator = build(model)
     mixture_BCT = noise(1, 1, 3000)
     variables = init(separator, mixture_BCT)
@@ -142,8 +139,9 @@ def test_unknown_names_are_listed():
 
 
 def test_only_settings_in_use_matter():
-    config = {"model": small_model("mel", "tcn"), "seed": 3}
-    used = in_use(config)
-    assert {"mel", "tcn", "sources", "representation"} <= used["model"].keys()
-    assert not {"magnitude", "lstm", "learned", "cnn"} & used["model"].keys()
-    assert used["seed"] == 3 and "lstm" in config["model"]
+    used = small_model("mel", "tcn").in_use()
+    assert used == small_model("mel", "tcn", **{"lstm.width": 99}).in_use()
+    assert used != small_model("mel", "tcn", **{"tcn.width": 99}).in_use()
+    assert build(used) == build(small_model("mel", "tcn"))
+    assert {*used.representations, *used.architectures} == {"mel", "tcn"}
+    assert len(ModelSettings().architectures) > 1

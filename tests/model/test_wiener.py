@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import small_model
 
-from sep.config import get_config
 from sep.errors import UserError
 from sep.evaluation.metrics import si_sdr
 from sep.evaluation.references import oracles
 from sep.evaluation.references.spectra import Transform
 from sep.model import wiener
+from sep.model.settings import SeparationSettings
 from sep.model.transforms import hann, istft, stft
+from sep.runtime.settings import check
 from sep.separation.inference import Separation
 
 refine = jax.jit(wiener.refine, static_argnames=("n_fft", "exponent"))
@@ -107,21 +108,18 @@ def test_equations_are_solved_in_every_bin(channels):
 
 
 def test_frames_are_as_long_at_every_rate():
-    config = get_config().to_dict()
-    assert wiener.from_config(config) is not None
+    separation = SeparationSettings()
+    assert wiener.compiled(separation, 44100) is not None
     for rate, samples in ((22050, 4096), (44100, 8192), (96000, 16384)):
-        config["model"]["sample_rate"] = rate
-        assert wiener.frame_length(config) == samples
-    config["separation"]["wiener_seconds"] = 0.0
-    assert wiener.from_config(config) is None
+        assert wiener.frame_length(separation.wiener_seconds, rate) == samples
+    assert wiener.compiled(SeparationSettings(wiener_seconds=0.0), 44100) is None
     for name, value in (
         ("wiener_seconds", -1.0),
         ("wiener_exponent", 0.0),
         ("wiener_exponent", 8.0),
     ):
-        wrong = config | {"separation": config["separation"] | {name: value}}
-        with pytest.raises(UserError, match="wiener_seconds >= 0"):
-            wiener.from_config(wrong)
+        with pytest.raises(UserError, match=f"{name} must be"):
+            check(SeparationSettings(**{name: value}))
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -1,4 +1,4 @@
-"""Generated duets: playable, whole, different, the same for the same seed."""
+"""Generated duets: playable, complete, varied, the same for the same seed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sep.rendering import etudes
 from sep.rendering.performance import NOTE
 
-SEEDS = range(30)
+SEEDS = range(20)
 
 
 def compose(seed, seconds=60.0):
@@ -21,13 +21,13 @@ def duets():
 
 
 def sounding(notes):
-    """How many notes sound just after each onset (those at a time count together)."""
+    """Number of notes that sound just after each onset."""
     ends = notes["onset"] + notes["duration"] - 1e-6
     at = notes["onset"][:, None] + 1e-7
     return ((notes["onset"] <= at) & (ends > at)).sum(1)
 
 
-def check(notes, seconds, lowest, highest, together):
+def check(notes, seconds, lowest, highest, at_once):
     assert notes.dtype == NOTE
     if not len(notes):
         return
@@ -37,15 +37,15 @@ def check(notes, seconds, lowest, highest, together):
     assert (notes["onset"] + notes["duration"]).max() <= seconds + 1e-9
     assert lowest <= notes["pitch"].min() and notes["pitch"].max() <= highest
     assert notes["velocity"].min() >= 1 and notes["velocity"].max() <= 127
-    assert sounding(notes).max() <= together
+    assert sounding(notes).max() <= at_once
     for pitch in np.unique(notes["pitch"]):
         same = notes[notes["pitch"] == pitch]
         ends = same["onset"] + same["duration"]
         assert (ends[:-1] <= same["onset"][1:] + 1e-9).all()
 
 
-@given(seed=st.integers(0, 2**32), seconds=st.floats(0, 90))
-@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32), seconds=st.floats(0, 60))
+@settings(max_examples=25)
 def test_playable_at_any_length(seed, seconds):
     melody, piano = compose(seed, seconds)
     check(melody, seconds, 55, 100, 2)
@@ -65,7 +65,7 @@ def test_same_seed_same_notes():
     assert compose(3)[0].tobytes() != compose(4)[0].tobytes()
 
 
-def test_the_whole_range_sounds(duets):
+def test_the_whole_range_is_used(duets):
     violin = np.concatenate([melody["pitch"] for melody, _ in duets])
     piano = np.concatenate([piano["pitch"] for _, piano in duets])
     assert set(range(55, 101)) == set(violin)
@@ -73,7 +73,7 @@ def test_the_whole_range_sounds(duets):
     assert (violin > 88).mean() > 0.05 and (violin < 62).mean() > 0.03
 
 
-def test_what_songs_lack(duets):
+def test_violin_has_what_songs_lack(duets):
     melody = np.concatenate([melody for melody, _ in duets])
     fast = melody["duration"] < 0.15
     assert 0.2 < fast.mean() < 0.8
@@ -89,7 +89,7 @@ def test_what_songs_lack(duets):
     assert (trill & (step[1:-1] == -step[:-2])).mean() > 0.03
 
 
-def test_double_stops_lie_under_the_hand(duets):
+def test_double_stops_fit_the_hand(duets):
     for melody, _ in duets:
         onsets, first, count = np.unique(
             melody["onset"], return_index=True, return_counts=True
@@ -99,7 +99,7 @@ def test_double_stops_lie_under_the_hand(duets):
         assert ((apart >= 1) & (apart <= 16)).all()
 
 
-def test_slurs_join_what_follows_at_once(duets):
+def test_slurs_join_notes_without_a_gap(duets):
     for melody, _ in duets:
         ends = melody["onset"] + melody["duration"]
         for i in np.flatnonzero(melody["slurred"]):
@@ -107,24 +107,22 @@ def test_slurs_join_what_follows_at_once(duets):
         assert not (melody["slurred"] & melody["brief"]).any()
 
 
-def test_each_plays_and_each_rests(duets):
-    grid = np.arange(0, 60, 0.1)
-    on = np.zeros((2, 2))
+def test_each_part_plays_and_rests(duets):
+    grid = np.arange(0, 60, 0.1)[:, None]
+    states = []
     for duet in duets:
         violin, piano = (
-            (
-                (n["onset"] <= grid[:, None]) & (grid[:, None] < n["onset"] + n["duration"])
-            ).any(1)
+            ((n["onset"] <= grid) & (grid < n["onset"] + n["duration"])).any(1)
             for n in duet
         )
-        for i, j in zip(violin.astype(int), piano.astype(int), strict=True):
-            on[i, j] += 1
-    silent, piano_alone, violin_alone, both = on.ravel() / on.sum()
+        states.append(2 * violin + piano)
+    count = np.bincount(np.concatenate(states))
+    silent, piano_alone, violin_alone, both = count / count.sum()
     assert silent > 0.01 and piano_alone > 0.05 and violin_alone > 0.05 and both > 0.4
 
 
-def test_harmony_binds_the_two(duets):
-    """Notes together share a scale: few semitone clashes of long notes."""
+def test_both_parts_share_harmony(duets):
+    """Long notes of the violin rarely clash by a semitone with the piano."""
     clash = together = 0
     for melody, piano in duets:
         for note in melody[melody["duration"] > 0.4]:

@@ -1,4 +1,4 @@
-"""SoundFonts, played from a file of one sine that is made here, chunk by chunk."""
+"""SoundFonts: a file with one sine is written here, chunk by chunk, and played."""
 
 import struct
 
@@ -15,7 +15,7 @@ from sep.rendering.performance import CONTROL_RATE, Performance, note_array
 pytest.importorskip("tinysoundfont")
 
 PRESET = 40
-A4 = 69  # the sample's key: 100 samples of 44 kHz are a period of 440 Hz
+A4 = 69  # the sample's key: its period is 100 samples at 44 kHz
 SECONDS = 2.0
 
 
@@ -24,12 +24,12 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def chunks(name: bytes, **parts: bytes) -> bytes:
-    inside = b"".join(chunk(key.encode(), part) for key, part in parts.items())
-    return chunk(b"LIST", name + inside)
+    content = b"".join(chunk(key.encode(), part) for key, part in parts.items())
+    return chunk(b"LIST", name + content)
 
 
 def soundfont() -> bytes:
-    """SoundFont 2.01: one preset of one instrument of one looped sine."""
+    """SoundFont 2.01 with one preset, of one instrument, of one looped sine."""
     sine = 16000 * np.sin(2 * np.pi * np.arange(1000) / 100)
     preset, sample = "<20s3H3I", "<20s5IBb2H"
     loops, plays = (54, 1), (53, 0)  # generators: sampleModes, sampleID
@@ -60,7 +60,7 @@ def sine(tmp_path_factory):
 
 
 def played(sine, rows, bend=0.0, expression=None, pedal=(), seconds=SECONDS):
-    """Rows of (onset, duration, key); curves are steady unless arrays: wave_TC."""
+    """Plays rows of (onset, duration, key): wave_TC; scalars are constant curves."""
     frames = int(seconds * CONTROL_RATE) + 1
     if expression is not None:
         expression = np.broadcast_to(expression, frames)
@@ -70,13 +70,13 @@ def played(sine, rows, bend=0.0, expression=None, pedal=(), seconds=SECONDS):
 
 
 def sounding(wave_TC) -> tuple[float, float]:
-    """When the first sample and the last one sound, in seconds."""
+    """Times of the first and the last audible sample, in seconds."""
     loud = np.flatnonzero(np.abs(wave_TC).max(1) > 1e-5)
     return loud[0] / RATE, loud[-1] / RATE
 
 
 def key_of(wave_TC, begin: float, end: float) -> float:
-    """The MIDI key of a sine, by its upward zero crossings."""
+    """MIDI key of a sine, from its upward zero crossings."""
     wave_T = wave_TC[int(begin * RATE) : int(end * RATE), 0].astype(float)
     up = np.flatnonzero((wave_T[:-1] < 0) & (wave_T[1:] >= 0))
     places = up + wave_T[up] / (wave_T[up] - wave_T[up + 1])
@@ -98,7 +98,7 @@ def test_a_note_has_its_pitch_and_its_time(sine, key):
     np.testing.assert_allclose(wave_TC[:, 0], wave_TC[:, 1], atol=1e-6)
 
 
-def test_notes_follow_each_other_in_any_order(sine):
+def test_notes_may_be_given_in_any_order(sine):
     rows = [(0.25 * i, 0.2, key) for i, key in enumerate([69, 60, 72, 65, 71])]
     wave_TC = played(sine, rows[::-1])
     for onset, _, key in rows:
@@ -113,12 +113,12 @@ def test_the_bend_is_in_cents(sine, cents):
     assert abs(100 * (key_of(wave_TC, 0.1, 1.9) - A4) - cents) < 0.5
 
 
-def test_the_bend_moves_in_time_and_ends_at_its_range(sine):
+def test_the_bend_varies_in_time_and_is_limited_to_its_range(sine):
     bend = np.repeat([0.0, 50.0, 1000.0, -1000.0], 50)
     bend = np.append(bend, bend[-1])
     wave_TC = played(sine, [(0, SECONDS, A4)], bend=bend)
-    wanted = 0, 50, midi.BEND_CENTS, -midi.BEND_CENTS
-    for i, cents in enumerate(wanted):
+    expected = 0, 50, midi.BEND_CENTS, -midi.BEND_CENTS
+    for i, cents in enumerate(expected):
         found = key_of(wave_TC, 0.5 * i + 0.01, 0.5 * i + 0.49)
         assert abs(100 * (found - A4) - cents) < 1, cents
 
@@ -131,8 +131,8 @@ def test_expression_makes_it_softer(sine):
     assert (np.diff(levels) < -3).all()
     none = played(sine, note)
     assert abs(levels[0] - level_db(none, 0, 2)) < 0.1
-    sinking = played(sine, note, expression=np.linspace(127, 30, 201))
-    steps = [level_db(sinking, t, t + 0.1) for t in np.arange(0, 1.9, 0.2)]
+    falling = played(sine, note, expression=np.linspace(127, 30, 201))
+    steps = [level_db(falling, t, t + 0.1) for t in np.arange(0, 1.9, 0.2)]
     assert (np.diff(steps) < 0).all()
 
 
@@ -151,13 +151,15 @@ def test_the_pedal_holds_notes(sine):
     assert sounding(played(sine, [(0, 0.3, A4)]))[1] < 0.32
     wave_TC = played(sine, [(0, 0.3, A4)], pedal=pedal)
     assert 1.2 <= sounding(wave_TC)[1] < 1.22
-    wave_TC = played(sine, [(0, 0.05, A4)], pedal=pedal)  # it ends before
+    wave_TC = played(
+        sine, [(0, 0.05, A4)], pedal=pedal
+    )  # it ends before the pedal goes down
     assert sounding(wave_TC)[1] < 0.07
 
 
 @given(st.floats(0, 1.5), st.floats(0, 2))
 @settings(max_examples=20)
-def test_it_is_as_long_as_asked_and_repeats_itself(sine, seconds, onset):
+def test_any_length_is_rendered_and_repeats_itself(sine, seconds, onset):
     wave_TC = played(sine, [(onset, 0.3, A4)], seconds=seconds)
     assert wave_TC.shape == (round(seconds * RATE), 2)
     assert np.isfinite(wave_TC).all()
@@ -175,7 +177,7 @@ def test_it_is_as_long_as_asked_and_repeats_itself(sine, seconds, onset):
         ("missing.sf2", None),
     ],
 )
-def test_a_spoilt_soundfont_is_named_in_one_line(sine, tmp_path, name, content):
+def test_a_corrupt_soundfont_is_named_in_one_line(sine, tmp_path, name, content):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -186,7 +188,7 @@ def test_a_spoilt_soundfont_is_named_in_one_line(sine, tmp_path, name, content):
 
 
 @pytest.mark.parametrize("preset", [0, PRESET + 1, 999])
-def test_a_preset_that_is_not_there_is_named(sine, preset):
+def test_a_missing_preset_is_named(sine, preset):
     with pytest.raises(UserError, match=f"has no preset {preset} ") as error:
         played(sine._replace(preset=preset), [(0, 1, A4)])
     assert str(error.value).startswith(str(sine.path))

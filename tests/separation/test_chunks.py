@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sep.config import get_config
 from sep.errors import UserError
 from sep.model.consistency import CELL, share_rest
 from sep.model.names import REFERENCE_RMS, level_gain
+from sep.model.settings import SeparationSettings
+from sep.runtime.settings import check
 from sep.separation.chunks import (
     CALLS,
     Plan,
@@ -213,12 +214,12 @@ def test_what_is_restored_block_by_block_has_no_seams(length):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{"overlap": 1.0}, {"batch_size": 0}])
+@pytest.mark.parametrize("changes", [{"overlap": 1.0}, {"overlap": -0.1}, {"shifts": 0}])
 def test_a_plan_that_never_ends_is_refused(changes):
-    config = get_config().to_dict()
-    config["separation"] |= changes
     with pytest.raises(UserError, match="overlap < 1"):
-        Plan.from_config(config)
+        Plan.of(SeparationSettings(), 44100, **changes)
+    with pytest.raises(UserError, match="batch_size must be at least 1"):
+        check(SeparationSettings(batch_size=0))
 
 
 @given(
@@ -227,9 +228,7 @@ def test_a_plan_that_never_ends_is_refused(changes):
     frame_hops=st.lists(st.sampled_from([256, 441, 512, 2048, 4096]), max_size=2),
 )
 def test_chunks_begin_where_frames_do(rate, overlap, frame_hops):
-    config = get_config().to_dict()
-    config["model"]["sample_rate"] = rate
-    plan = Plan.from_config(config, overlap, 1, frame_hops)
+    plan = Plan.of(SeparationSettings(), rate, overlap=overlap, frame_hops=frame_hops)
     hop, wanted = plan.chunk - plan.overlap, plan.chunk * (1 - overlap)
     for grid in (CELL, math.lcm(CELL, *frame_hops)):
         assert hop % grid == 0 or wanted < grid + 1

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,8 +169,8 @@ def test_one_compilation_serves_waves_of_every_kind(monkeypatch):
     traces = []
 
     class Traced:  # what is jitted runs in Python once for every compilation
-        def __init__(self, config):
-            self.separator = build(config)
+        def __init__(self, settings):
+            self.separator = build(settings)
             self.init = self.separator.init
             self.representation = self.separator.representation
 
@@ -197,9 +198,9 @@ def test_recordings_become_arrays(tmp_path, separation):
 @pytest.mark.parametrize("name", ["../x", "..", ".", "", "a\0b", "a\nb"])
 def test_a_model_cannot_name_stems_outside_of_their_folder(name):
     model = small_model()
-    config = model.config | {"model": model.config["model"] | {"sources": [name, "y"]}}
+    settings = replace(model.settings, sources=(name, "y"))
     with pytest.raises(UserError, match="not a file name"):
-        Separation(model._replace(config=config))
+        Separation(model._replace(settings=settings))
 
 
 def test_sep_itself_is_light():

@@ -309,8 +309,11 @@ WRONG = {
     "mute and talkative": (["--quiet", "--json", "x.wav"], "choose one"),
     "no match": (["*.mp3"], "*.mp3: no sound file matches"),
     "address of nothing": (["--address=1.2.3.4:5", "x.wav"], "--address is for --engine"),
-    "rate": (["--format=mp3", "odd.wav"], "odd.wav: mp3 takes no 12345 Hz"),
-    "subtype": (["--format=ogg", "--subtype=PCM_16", "x.wav"], "x.wav: ogg has no PCM_16"),
+    "rate": (["--format=mp3", "odd.wav"], "odd.wav: mp3 does not support 12345 Hz"),
+    "subtype": (
+        ["--format=ogg", "--subtype=PCM_16", "x.wav"],
+        "does not support PCM_16",
+    ),
     "overwriting": (["--out=.", "x/piano.wav", "x.wav"], "piano.wav: would be overwritten"),
 }
 

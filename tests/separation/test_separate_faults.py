@@ -107,7 +107,7 @@ BAD = {
     "nan.wav": (spoilt(np.nan), "not finite numbers, first at 0.270 s (sample 4321)"),
     "infinite.wav": (spoilt(-np.inf), "not finite numbers, first at 0.270 s (sample 4321)"),
     "none.wav": (lambda path: save(path, noise(0)), "has no samples"),
-    "10 Hz.wav": (lambda path: save(path, noise(100), 10), "header says 10 Hz"),
+    "10 Hz.wav": (lambda path: save(path, noise(100), 10), "sample rate of 10 Hz"),
     "32 channels.wav": (lambda path: save(path, noise(100, 32)), "has 32 channels"),
     "empty.wav": (Path.touch, "is empty (0 bytes)"),
     "text.wav": (lambda path: path.write_text("la " * 999), "cannot be read as sound"),

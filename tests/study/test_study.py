@@ -8,19 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sep import audio
-from sep.config import get_config, plain
 from sep.errors import Diverged, UserError
 from sep.evaluation import tracks
 from sep.evaluation.score import Row, sound_folder
 from sep.evaluation.statistics import ALL
 from sep.evaluation.tables import write_csv
 from sep.runtime.processes import each_alone
+from sep.runtime.settings import changed
 from sep.study import cell as one_cell
 from sep.study import excerpt, rounds
 from sep.study.cell import with_steps
@@ -35,6 +36,7 @@ from sep.study.results import (
     write_listening_page,
     write_rows,
 )
+from sep.training.settings import RunSettings
 
 ROOT = Path(__file__).parents[2]
 RATE = 8000
@@ -78,19 +80,18 @@ def test_cells_are_pairs_times_seeds():
 
 
 def test_budgets_buy_steps():
-    config = {"train": {"steps": 1, "eval_every": 1, "learning_rate": 0.1}}
-    bought = with_steps(config, Budget(None, 2.0), 1e9, 10)["train"]
-    assert bought == {"steps": 2000, "eval_every": 200, "learning_rate": 0.1}
-    assert with_steps(config, Budget(7, None), 1e9, 10)["train"]["eval_every"] == 1
+    run = RunSettings()
+    bought = with_steps(run, Budget(None, 2.0), 1e9, 10)
+    assert bought == changed(run, {"train.steps": 2000, "train.eval_every": 200})
+    assert with_steps(run, Budget(7, None), 1e9, 10).train.eval_every == 1
     assert Budget(None, 2.0).share(0.1) == Budget(None, pytest.approx(0.2))
     assert Budget(30, None).share(0.1) == Budget(3, None)
 
 
 def study_in(folder, rates=(1e-3,)):
-    config = plain(get_config())
-    config["model"]["level_free"] = False
+    run = changed(RunSettings(), {"model.level_free": False})
     tests = {"A": folder / "test"}
-    return Study(folder, config, Budget(5, None), folder / "data", tests, rates, 0.1)
+    return Study(folder, run, Budget(5, None), folder / "data", tests, rates, 0.1)
 
 
 def test_a_folder_keeps_to_one_study(tmp_path):
@@ -102,24 +103,25 @@ def test_a_folder_keeps_to_one_study(tmp_path):
     del older["config"]["model"]["harmonic"]  # and did not know this
     (tmp_path / "study.json").write_text(json.dumps(older))
     study.claim()
-    study._replace(config=study.config | {"seed": 7}).claim()  # cells have their own
-    elsewhere = study.config["data"] | {"cache": "/elsewhere", "workers": 7}
-    study._replace(config=study.config | {"data": elsewhere}).claim()
+    with_changes = partial(changed, study.settings)
+    study._replace(settings=with_changes({"seed": 7})).claim()  # cells have their own
+    elsewhere = {"data.cache": "/elsewhere", "data.workers": 7}
+    study._replace(settings=with_changes(elsewhere)).claim()
     others = {
         r"budget was \[5, None\] and is \[6, None\]; rates was \[0.001\] and is": {
             "budget": Budget(6, None),
             "rates": (1e-2,),
         },
         r"\(config.data.solos was 0.0 and is 0.3\); use its settings": {
-            "config": study.config | {"data": study.config["data"] | {"solos": 0.3}}
+            "settings": with_changes({"data.solos": 0.3})
         },
         r"tests.B was None and is .*; tests.A|tests.A was .* and is None; tests.B": {
             "tests": {"B": tmp_path / "test"}
         },
     }
-    for message, changed in others.items():
+    for message, changes in others.items():
         with pytest.raises(UserError, match=message):
-            study._replace(**changed).claim()
+            study._replace(**changes).claim()
 
 
 def test_what_is_missing_is_told_before_anything_is_trained(tmp_path):
@@ -143,9 +145,9 @@ def test_a_cells_folder_keeps_to_one_config(tmp_path):
     assert job.result is None
     job.claim()
     job.claim()
-    elsewhere = job.config["data"] | {"cache": "/elsewhere", "workers": 7}
-    job._replace(config=job.config | {"data": elsewhere}).claim()
-    other = job._replace(config=job.config | {"seed": 1})
+    elsewhere = {"data.cache": "/elsewhere", "data.workers": 7}
+    job._replace(settings=changed(job.settings, elsewhere)).claim()
+    other = job._replace(settings=changed(job.settings, {"seed": 1}))
     for refuses in (other.claim, lambda: other.result):
         with pytest.raises(UserError, match="mel-fnn-0: holds a run with another config"):
             refuses()
@@ -178,9 +180,7 @@ def probed(outcome, monkeypatch, study, architectures=("fnn", "lstm")):
 
     def outcomes(titled, jobs, commit):
         return [
-            outcome(
-                job.config["model"]["architecture"], job.config["train"]["learning_rate"]
-            )
+            outcome(job.settings.model.architecture, job.settings.train.learning_rate)
             for _, job in titled
         ]
 
@@ -215,11 +215,11 @@ def test_probes_that_fail_choose_nothing(tmp_path, monkeypatch):
         probed(lambda *_: (None, Diverged("")), monkeypatch, study)
 
 
-@pytest.mark.parametrize("name", ["study", "candidates"])
+@pytest.mark.parametrize("name", ["examples/study", "experiments/candidates"])
 def test_the_examples_know_what_they_are_asked_for(name):
-    unknown = {"study": "--rounds=five", "candidates": "--only=harp"}[name]
+    unknown = "--rounds=five" if name.endswith("study") else "--only=harp"
     done = subprocess.run(
-        [sys.executable, ROOT / f"examples/{name}.py", "--data=x", "--tests=A=x", unknown],
+        [sys.executable, ROOT / f"{name}.py", "--data=x", "--tests=A=x", unknown],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1

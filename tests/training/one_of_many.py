@@ -9,14 +9,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-from builders import small_config
+from builders import small_run
 from flax.traverse_util import flatten_dict
 
 from sep.data import pipeline, stems
 from sep.model.separator import build
+from sep.runtime.settings import changed
 from sep.training import devices
-from sep.training.loop import first_state, samples, validation_crops
-from sep.training.step import make_eval_step, make_train_step, validate
+from sep.training.loop import first_state, validation_crops
+from sep.training.step import make_eval_step, make_train_step, mix_of, validate
 
 NAMES = ("piano", "violin")
 RATE = 1e4  # of learning: parameters move by the gradient times this, and hardly round it
@@ -25,31 +26,31 @@ RATE = 1e4  # of learning: parameters move by the gradient times this, and hardl
 def main(port, process, processes, folder):
     if processes > 1:
         devices.connect(f"localhost:{port}", process, processes)
-    config = small_config(1, "magnitude", "lstm")
-    config["data"] |= {"batch_size": 8, "cache": str(folder / "cache")}
-    config["train"] |= {"eval_crops": 5, "accumulate": 2}
+    config = small_run(1, "magnitude", "lstm")
+    config = changed(config, {"data.batch_size": 8, "data.cache": str(folder / "cache")})
+    config = changed(config, {"train.eval_crops": 5, "train.accumulate": 2})
     found = stems.load(
-        folder / "data" / "train", NAMES, 44100, config["data"]["cache"],
+        folder / "data" / "train", NAMES, 44100, config.data.cache,
         strict=True, missing_is_silence=False,
     )  # fmt: skip
     mesh = devices.data_mesh()
     assert mesh.size == 4 or processes == 1
-    separator, optimiser = build(config["model"]), optax.sgd(RATE)
+    separator, optimiser = build(config.model), optax.sgd(RATE)
     rooms_RL = np.zeros((0, 100), np.float32)
-    state = first_state(config, found, NAMES, rooms_RL, separator, optimiser, "")
+    state = first_state(config, found, rooms_RL, separator, optimiser, "")
     state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     batches = pipeline.batches(
-        found, NAMES, config["data"], crop=samples(config, 0.2), seed=1, first_step=0,
+        found, NAMES, config.data, crop=config.crop_length, seed=1, first_step=0,
         process=process, processes=processes,
     )  # fmt: skip
     rows_BSCT = next(batches)
     before = jax.device_get(state.params)
-    crops_BSCT = validation_crops(config, found, NAMES)
+    crops_BSCT = validation_crops(config, found)
     scores = validate(
         make_eval_step(separator, mesh), state.ema, crops_BSCT, 8, NAMES,
         lambda rows: devices.split_rows(mesh, rows),
     )  # fmt: skip
-    step = make_train_step(separator, optimiser, config, mesh)
+    step = make_train_step(separator, optimiser, config.train, mix_of(config), mesh)
     arrays = state, devices.join_rows(mesh, rows_BSCT), rooms_RL
     program = step.lower(*arrays).compile()
     gathers = program.as_text().count("all-gather")

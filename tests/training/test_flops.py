@@ -7,11 +7,13 @@ import pytest
 from builders import small_model
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from sep.config import get_config
 from sep.model.architectures.linear_recurrence import linear_recurrence
 from sep.model.separator import build
+from sep.model.settings import SeparationSettings
+from sep.runtime.settings import changed
 from sep.training.flops import flops, of_second, of_step
-from sep.training.step import init_state, make_optimiser, make_train_step
+from sep.training.settings import RunSettings
+from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
 
 
 def ones(*shape):
@@ -94,14 +96,13 @@ def test_a_linear_recurrence_costs_a_few_times_its_loop():
 
 
 def test_what_a_config_costs_is_what_its_programs_cost():
-    config = get_config().to_dict()
-    config["model"] = small_model("mel", "rnn")
-    config["data"] |= {"batch_size": 2, "crop_seconds": 0.2}
-    config["separation"]["chunk_seconds"] = 2.0
+    changes = {"data.batch_size": 2, "data.crop_seconds": 0.2}
+    config = changed(RunSettings(), {"model": small_model("mel", "rnn"), **changes})
+    separation = SeparationSettings(chunk_seconds=2.0)
     stems_BSCT, rooms_RL = ones(2, 2, 1, 8820), ones(0, 10)
-    separator, optimiser = build(config["model"]), make_optimiser(config["train"])
+    separator, optimiser = build(config.model), make_optimiser(config.train)
     state = init_state(jax.random.key(0), separator, stems_BSCT.sum(1), optimiser)
-    step = make_train_step(separator, optimiser, config)
+    step = make_train_step(separator, optimiser, config.train, mix_of(config))
     assert of_step(config, rooms_RL) == flops(step, state, stems_BSCT, rooms_RL)
     whole = flops(separator.apply, {"params": state.params}, ones(1, 1, 88200))
-    assert of_second(config) == whole / 2
+    assert of_second(config.model, separation) == whole / 2

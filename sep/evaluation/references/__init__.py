@@ -1,9 +1,9 @@
-"""Systems to compare a separator with: what anyone gets, and what a kind of mask can do.
+"""References: systems that bound the scores of a separator on the same track.
 
-Every score is read between a lower and an upper bound on the same track. `mixture` does
-nothing; `hpss` and `nmf` are what came before trained networks; `ibm`, `irm`, `mwf`, `psm`
-and `cirm` know the sources, and are limited only by their kind of mask and their transform.
-docs/references.md has the formulas.
+`mixture` returns the mixture itself; `hpss` and `nmf` are methods from before trained
+networks; `ibm`, `irm`, `mwf`, `psm` and `cirm` are oracles, which take the true sources and
+are limited only by their kind of mask and their transform. docs/references.md has the
+formulas.
 
 Shapes: S source, C channel, T sample.
 """
@@ -17,65 +17,78 @@ import numpy as np
 from sep.errors import UserError
 from sep.evaluation.references import dictionaries, hpss, nmf, oracles
 from sep.evaluation.references.spectra import Transform
-from sep.model.names import lookup
+from sep.model.registry import lookup
 
-_REST = 1e-4  # of the mixture's peak: under it is what rounding to 16 bits leaves
+# Relative to the mixture's peak: smaller unnamed rests are due to rounding to 16 bits.
+_ROUNDING = 1e-4
 
 # (mixture_CT, sources_SCT, sample rate in Hz) -> estimates_SCT, float32, at that rate.
-# Only the oracles look at the sources. Any number of channels; T from 1.
+# Only the oracles use the sources. Any number of channels; at least one sample.
 Reference = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
-class Settings(NamedTuple):
-    """What references may be told; oracles and NMF need not use the same transform."""
+class ReferenceOptions(NamedTuple):
+    """Options of references.
 
-    transform: Transform = Transform()  # of the oracles
-    nmf: Path | None = None  # file of dictionaries, of `python -m sep.cli.nmf`
+    Attributes:
+      transform: of the oracles; NMF has that of its dictionaries, HPSS a fixed one.
+      nmf: file of dictionaries for `nmf`, written by `python -m sep.cli.nmf`.
+    """
+
+    transform: Transform = Transform()
+    nmf: Path | None = None
 
 
-def build(name: str, sources: Sequence[str], settings: Settings) -> Reference:
-    """A reference for sources of these names, ready for any number of tracks.
+_Builder = Callable[[tuple[str, ...], ReferenceOptions], Reference]
+
+
+def build(name: str, sources: Sequence[str], options: ReferenceOptions) -> Reference:
+    """Builds a reference for sources of these names; it serves any number of tracks.
 
     Raises:
-      UserError: there is none of that name; or it cannot serve these sources, lacks its
-        file, or a package: before any track is read.
+      UserError: there is no reference of that name; or it cannot separate these sources,
+        or its file or a package is missing.
     """
-    return lookup(REFERENCES, "reference", name)(tuple(sources), settings)
+    return lookup(REFERENCES, "reference", name)(tuple(sources), options)
 
 
-def _mixture(sources: tuple[str, ...], settings: Settings) -> Reference:
+def _mixture(sources: tuple[str, ...], options: ReferenceOptions) -> Reference:
     return lambda mixture_CT, sources_SCT, sample_rate: np.repeat(
         mixture_CT[None], len(sources), axis=0
     )
 
 
-def _hpss(sources: tuple[str, ...], settings: Settings) -> Reference:
+def _hpss(sources: tuple[str, ...], options: ReferenceOptions) -> Reference:
     percussive = hpss.kinds(sources)
     return lambda mixture_CT, sources_SCT, sample_rate: hpss.hpss(
         mixture_CT, percussive, sample_rate
     )
 
 
-def _nmf(sources: tuple[str, ...], settings: Settings) -> Reference:
+def _nmf(sources: tuple[str, ...], options: ReferenceOptions) -> Reference:
     nmf.library()
-    if settings.nmf is None:
+    if options.nmf is None:
         raise UserError(
-            "reference nmf: has to learn the sources first; python -m sep.cli.nmf makes "
-            "its file, and --nmf names it"
+            "reference nmf: needs a file of dictionaries; make one with "
+            "python -m sep.cli.nmf and name it with --nmf"
         )
-    learned = dictionaries.load(settings.nmf).of(sources)
+    learned = dictionaries.load(options.nmf).of(sources)
     return lambda mixture_CT, sources_SCT, sample_rate: nmf.nmf(
         mixture_CT, learned, sample_rate
     )
 
 
-def _oracle(oracle: Callable) -> Callable[[tuple[str, ...], Settings], Reference]:
-    def make(sources: tuple[str, ...], settings: Settings) -> Reference:
-        def reference(mixture_CT, sources_SCT, sample_rate):
-            rest_CT = mixture_CT - sources_SCT.sum(0)  # what is no named source
-            if np.abs(rest_CT).max() > _REST * np.abs(mixture_CT).max():
+def _oracle(oracle: Callable[[np.ndarray, np.ndarray, Transform], np.ndarray]) -> _Builder:
+    """Builder of an oracle that takes what is no named source as one more source."""
+
+    def make(sources: tuple[str, ...], options: ReferenceOptions) -> Reference:
+        def reference(
+            mixture_CT: np.ndarray, sources_SCT: np.ndarray, sample_rate: int
+        ) -> np.ndarray:
+            rest_CT = mixture_CT - sources_SCT.sum(0)
+            if np.abs(rest_CT).max() > _ROUNDING * np.abs(mixture_CT).max():
                 sources_SCT = np.concatenate([sources_SCT, rest_CT[None]])
-            transform = settings.transform.at(sample_rate)
+            transform = options.transform.at(sample_rate)
             return oracle(mixture_CT, sources_SCT, transform)[: len(sources)]
 
         return reference
@@ -83,8 +96,8 @@ def _oracle(oracle: Callable) -> Callable[[tuple[str, ...], Settings], Reference
     return make
 
 
-# From the lower bound to the upper ones.
-REFERENCES = {
+# In increasing order of their usual scores.
+REFERENCES: dict[str, _Builder] = {
     "mixture": _mixture,
     "hpss": _hpss,
     "nmf": _nmf,
@@ -94,4 +107,4 @@ REFERENCES = {
     "psm": _oracle(oracles.psm),
     "cirm": _oracle(oracles.cirm),
 }
-LOWER = frozenset({"mixture", "hpss", "nmf"})  # bounds that know no sources
+LOWER = frozenset({"mixture", "hpss", "nmf"})  # those that do not use the sources

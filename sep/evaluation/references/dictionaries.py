@@ -1,8 +1,9 @@
-"""What supervised NMF has learned, as a value and as a file.
+"""Dictionaries of supervised NMF, in memory and as a file.
 
-The file is safetensors, like a model's: named arrays and facts, never unpickled.
+The file is in safetensors format, like a model's: named arrays and metadata, without
+pickled objects.
 
-Shapes: S source, R rank: atoms of a source, F bin.
+Shapes: S source, R atom of a source (rank), F bin.
 """
 
 import json
@@ -22,25 +23,31 @@ FORMAT = "sep-nmf-1"
 
 
 class Dictionaries(NamedTuple):
-    """Spectra that each source's sounds are made of: its atoms, each of which sums to 1."""
+    """Spectra of each source, its atoms; spectrograms are explained as sums of them.
+
+    Attributes:
+      names: of the sources.
+      transform: the atoms are magnitudes of its spectra.
+      atoms_SRF: float32, ≥ 0, each with a sum of 1; bins from 0 Hz to some limit.
+    """
 
     names: tuple[str, ...]
-    transform: Transform  # whose magnitudes they are, from 0 Hz to some limit
-    atoms_SRF: np.ndarray  # float32, ≥ 0
+    transform: Transform
+    atoms_SRF: np.ndarray
 
     def of(self, names: Sequence[str]) -> "Dictionaries":
-        """Those of some sources, in their order. Raises UserError if one is missing."""
+        """Dictionaries of these sources, in this order; UserError if one is missing."""
         if missing := [name for name in names if name not in self.names]:
             raise UserError(
-                f"reference nmf: has learned {', '.join(self.names)}, not {missing[0]}; "
-                "learn anew with python -m sep.cli.nmf"
+                f"reference nmf: has dictionaries of {', '.join(self.names)}, not of "
+                f"{missing[0]}; make another file with python -m sep.cli.nmf"
             )
         chosen = [self.names.index(name) for name in names]
         return self._replace(names=tuple(names), atoms_SRF=self.atoms_SRF[chosen])
 
 
 def save(path: Path, dictionaries: Dictionaries, facts: dict[str, str]) -> None:
-    """Writes a file, whole or not at all; facts are for people."""
+    """Writes a file, whole or not at all; `facts` is extra metadata."""
     described = {
         "format": FORMAT,
         "names": json.dumps(dictionaries.names),
@@ -52,9 +59,9 @@ def save(path: Path, dictionaries: Dictionaries, facts: dict[str, str]) -> None:
 
 
 def load(path: Path) -> Dictionaries:
-    """Reads what `save` wrote. Raises UserError if there is no such thing."""
+    """Reads a file of `save`. Raises UserError if it is missing or is not such a file."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; python -m sep.cli.nmf makes one")
+        raise UserError(f"{path}: no such file; make one with python -m sep.cli.nmf")
     try:
         with safe_open(path, "numpy") as file:
             facts = file.metadata() or {}
@@ -65,17 +72,20 @@ def load(path: Path) -> Dictionaries:
             atoms_SRF = file.get_tensor("atoms")
         _check(names, transform, atoms_SRF)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: holds no dictionaries for NMF ({error})") from None
+        raise UserError(
+            f"{path}: is no file of NMF dictionaries ({error}); make one with "
+            "python -m sep.cli.nmf"
+        ) from None
     return Dictionaries(names, transform, atoms_SRF)
 
 
-def _check(names: tuple, transform: Transform, atoms_SRF: np.ndarray) -> None:
-    """Raises ValueError if a stranger's numbers would not do."""
+def _check(names: tuple[str, ...], transform: Transform, atoms_SRF: np.ndarray) -> None:
+    """Raises ValueError if the contents of a file are not usable dictionaries."""
     if not all(isinstance(number, int) and number > 0 for number in transform):
-        raise ValueError(f"a transform of {tuple(transform)}")
+        raise ValueError(f"transform {tuple(transform)}")
     if atoms_SRF.ndim != 3 or len(atoms_SRF) != len(names) or not atoms_SRF.size:
         raise ValueError(f"atoms of shape {atoms_SRF.shape} for {len(names)} sources")
     if atoms_SRF.shape[2] > transform.n_fft // 2 + 1:
-        raise ValueError(f"{atoms_SRF.shape[2]} bins of windows of {transform.n_fft}")
+        raise ValueError(f"{atoms_SRF.shape[2]} bins for an n_fft of {transform.n_fft}")
     if atoms_SRF.dtype != np.float32 or not (atoms_SRF >= 0).all():
-        raise ValueError("atoms that are no magnitudes")
+        raise ValueError("atoms are not float32 magnitudes")

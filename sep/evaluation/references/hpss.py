@@ -1,13 +1,14 @@
 """Harmonic-percussive separation by median filters (FitzGerald 2010), without training.
 
-What stays the same over time goes to sources that are bowed, blown or sung, what stays
-the same over frequency to those that are struck or plucked. A piano's notes do both, so
-this is less than a separator of instruments: what comes of a simple idea.
+Energy that is steady over time goes to bowed, blown and sung sources, energy that is
+spread evenly over frequency to struck and plucked ones. Notes of a piano have both, so the
+separation of instruments is poor; the method is a baseline without training.
 
 Shapes: S source, C channel, T sample, N frame, F bin.
 """
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from jax import Array
@@ -17,20 +18,25 @@ from sep.evaluation.references import spectra
 from sep.evaluation.references.oracles import shares
 from sep.evaluation.references.spectra import Transform
 
-# Everything else is taken for harmonic.
+# All other sources count as harmonic.
 PERCUSSIVE = ("piano", "harpsichord", "harp", "guitar", "drums", "percussion")
-# Longer windows, as oracles have, leave hardly a part of a piano's notes percussive.
+# In longer windows, like those of the oracles, hardly any part of a piano is percussive.
 _TRANSFORM = Transform(n_fft=1024, hop_length=256)
-_FILTER = 17  # frames, and bins
+_FILTER = 17  # length of the median filters, in frames and in bins
 
 
 def hpss(
     mixture_CT: np.ndarray, percussive: Sequence[bool], sample_rate: int
 ) -> np.ndarray:
-    """Estimates (S, C, T) that sum to the mixture; `percussive` says of what kind each is.
+    """Separates a mixture into estimates (S, C, T) that sum to it.
 
-    Masks are h and p over h + p, the medians of magnitudes over 17 frames and over 17
-    bins; sources of one kind share its part equally.
+    Masks are h / (h + p) and p / (h + p), with the medians of magnitudes over 17 frames,
+    h, and over 17 bins, p. Sources of one kind share its part equally.
+
+    Args:
+      mixture_CT: the mixture.
+      percussive: whether each source is percussive.
+      sample_rate: in Hz.
     """
     kind_S = np.asarray(percussive)
 
@@ -43,7 +49,7 @@ def hpss(
 
 
 def medians(magnitude_CNF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What of a spectrogram is harmonic, and what percussive: each (C, N, F)."""
+    """Harmonic and percussive parts of a spectrogram by medians, (C, N, F) each."""
     ndimage = _ndimage()
     return (
         ndimage.median_filter(magnitude_CNF, size=(1, _FILTER, 1)),
@@ -52,7 +58,7 @@ def medians(magnitude_CNF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kinds(names: Sequence[str]) -> tuple[bool, ...]:
-    """Which sources are percussive.
+    """Whether each source is percussive, by its name.
 
     Raises:
       UserError: all are of one kind, or SciPy is not installed.
@@ -61,13 +67,14 @@ def kinds(names: Sequence[str]) -> tuple[bool, ...]:
     found = tuple(name in PERCUSSIVE for name in names)
     if all(found) or not any(found):
         raise UserError(
-            f"reference hpss: tells struck or plucked sources ({', '.join(PERCUSSIVE)}) "
-            f"from others, and cannot tell {', '.join(names)} apart; leave it out"
+            f"reference hpss: separates struck or plucked sources "
+            f"({', '.join(PERCUSSIVE)}) from others, so it cannot separate "
+            f"{', '.join(names)}; leave it out"
         )
     return found
 
 
-def _ndimage():
+def _ndimage() -> ModuleType:
     try:
         from scipy import ndimage  # slow to import
     except ImportError:

@@ -1,17 +1,18 @@
-"""Oracles: the best that a kind of mask can do, made from the true sources.
+"""Oracles: the best that a kind of mask can do, computed from the true sources.
 
-Upper bounds for separators with such a mask on such a transform. A mask multiplies one
-bin of one channel; the Wiener filter mixes the channels of a bin. `ibm`, `irm` and `mwf`
-divide the mixture: estimates sum to it, and where all sources are silent each gets the same
-share of what there is.
+They are upper bounds for separators with such a mask on such a transform. A mask multiplies
+one bin of one channel; the Wiener filter mixes the channels of a bin. The estimates of
+`ibm`, `irm` and `mwf` sum to the mixture; where all sources are silent, each gets the same
+share of it.
 
-Every oracle maps mixture_CT, sources_SCT and a transform, at the recording's own rate,
-to estimates_SCT. What the mixture has besides the sources must come as one more source,
-as `sep.evaluation.references` gives it.
+Every oracle maps a mixture (C, T), its sources (S, C, T) and a transform at the sample rate
+of the recording to estimates (S, C, T). Anything else in the mixture must be one more
+source; `sep.evaluation.references.build` adds it.
 
 Shapes: S source, C channel, T sample, N frame, F bin.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -23,16 +24,18 @@ from sep.evaluation.references import spectra
 from sep.evaluation.references.spectra import FRAMES, Transform
 from sep.model import wiener
 
-# Share of a source's power that is taken to come from everywhere, so that filters exist:
-# also for sources from a single direction, and for two channels that are the same.
+# Fraction of a source's power that is assumed to be diffuse. It makes the covariance
+# invertible for sources from a single direction and for two equal channels.
 _DIFFUSE = 1e-6
 
 
-def ibm(mixture_CT: np.ndarray, sources_SCT: np.ndarray, transform: Transform):
-    """Ideal binary mask: a bin goes to the loudest source in it; equals share it.
+def ibm(
+    mixture_CT: np.ndarray, sources_SCT: np.ndarray, transform: Transform
+) -> np.ndarray:
+    """Ideal binary mask (Wang 2005): a bin goes to its loudest source; equals share it.
 
-    Wang (2005). SiSEC's "IBM1" (Stöter et al. 2018) gives a bin to whatever source has
-    half the mixture's magnitude, which may be none, or two.
+    SiSEC's "IBM1" (Stöter et al. 2018) gives a bin to each source with at least half of the
+    mixture's magnitude, which may be none or two.
     """
     return _change(mixture_CT, sources_SCT, transform, _binary)
 
@@ -43,11 +46,11 @@ def irm(
     transform: Transform,
     exponent: float = 2.0,
 ) -> np.ndarray:
-    """Ideal ratio mask: |s|^exponent over the sum of it over all sources.
+    """Ideal ratio mask: |s|^exponent over its sum over all sources.
 
-    With 2, a ratio of powers, it is SiSEC's "IRM2" and the Wiener gain: of all masks that
-    know the sources' powers alone, that with the least expected error; `psm`, which also
-    knows how they met in the mixture, has less. With 1 it is "IRM1".
+    With an exponent of 2, a ratio of powers, it is SiSEC's "IRM2" and the Wiener gain: the
+    mask with the least expected error among those that depend only on the powers of the
+    sources. `psm` also depends on their phases and has a lower error. With 1 it is "IRM1".
     """
     split = partial(_ratio, exponent=exponent)
     return _change(mixture_CT, sources_SCT, transform, split)
@@ -59,11 +62,11 @@ def psm(
     transform: Transform,
     bound: float = np.inf,
 ) -> np.ndarray:
-    """Phase-sensitive mask: of all from 0 to `bound`, the one nearest to the source.
+    """Phase-sensitive mask: the real mask from 0 to `bound` that is nearest to the source.
 
-    max(0, Re s x* / |x|^2) (Erdogan et al. 2015): with the mixture's phases nothing does
-    better. No bound is the default, as Sep's masks of magnitudes have none. Estimates do
-    not sum to the mixture.
+    max(0, Re s x* / |x|^2) (Erdogan et al. 2015). No estimate with the phases of the
+    mixture is nearer. There is no bound by default, as Sep's masks of magnitudes have none.
+    Estimates do not sum to the mixture.
     """
     return _change(mixture_CT, sources_SCT, transform, partial(_projected, bound=bound))
 
@@ -74,23 +77,25 @@ def cirm(
     transform: Transform,
     bound: float = 1.0,
 ) -> np.ndarray:
-    """Complex ideal ratio mask s / x, its magnitude at most `bound`.
+    """Complex ideal ratio mask s / x, with a magnitude of at most `bound`.
 
-    Williamson et al. (2016), who bound real and imaginary part, at 10. Without a bound it
-    is the source itself. With 1 it turns phases, and makes no bin louder than the
-    mixture's: what a mask that ends in tanh can do. The estimates do not quite sum to the
-    mixture.
+    Williamson et al. (2016) bound the real and imaginary parts, at 10. Without a bound the
+    estimate is the source itself. With 1 the mask changes phases but makes no bin louder
+    than the mixture's, like a network's mask that ends in tanh. Estimates do not exactly
+    sum to the mixture.
     """
     return _change(mixture_CT, sources_SCT, transform, partial(_complex, bound=bound))
 
 
-def mwf(mixture_CT: np.ndarray, sources_SCT: np.ndarray, transform: Transform):
+def mwf(
+    mixture_CT: np.ndarray, sources_SCT: np.ndarray, transform: Transform
+) -> np.ndarray:
     """Multichannel Wiener filter v_j R_j (sum over k of v_k R_k)^-1 on a bin's channels.
 
-    The local Gaussian model (Duong et al. 2010): v_j(n, f) is the source's true power,
-    the mean over channels, and R_j(f) its true spatial covariance, the same for all
-    frames: the sum over frames of y y^H over that of v_j. SiSEC's "MWF" weighs all
-    frames alike, soft ones too, and comes out lower. One channel: `irm`.
+    The local Gaussian model (Duong et al. 2010): v_j(n, f) is the true power of a source,
+    the mean over channels, and R_j(f) its true spatial covariance, the same for all frames:
+    the sum of y y^H over frames, divided by the sum of v_j. SiSEC's "MWF" gives all frames
+    the same weight, soft ones too, and scores lower. With one channel it equals `irm`.
     """
     covariance_SFCC = spatial_covariance(sources_SCT, transform)
     split = partial(_wiener, covariance_SFCC)
@@ -98,32 +103,38 @@ def mwf(mixture_CT: np.ndarray, sources_SCT: np.ndarray, transform: Transform):
 
 
 def spatial_covariance(sources_SCT: np.ndarray, transform: Transform) -> np.ndarray:
-    """How each source lies between the channels: complex128 (S, F, C, C), trace C.
+    """Spatial covariances of sources, complex128 (S, F, C, C), each with trace C.
 
-    Where a source is silent throughout, all zero.
+    Zero in bins where a source is silent throughout.
     """
     own = slice(transform.shared, transform.shared + FRAMES)
-    total_SFCC = 0
+    total_SFCC = np.zeros((), np.complex128)
     for block_SCNF in spectra.blocks(sources_SCT, transform):
         with jax.enable_x64(True):
-            total_SFCC += np.asarray(_covariance(block_SCNF[:, :, own]))
+            block_SFCC = _covariance(block_SCNF[:, :, own])
+        total_SFCC = total_SFCC + np.asarray(block_SFCC)
     power_SF = np.trace(total_SFCC, axis1=-2, axis2=-1).real / sources_SCT.shape[1]
     return total_SFCC / np.where(power_SF > 0, power_SF, 1)[..., None, None]
 
 
-def shares(weights_SCNF: Array) -> Array:
-    """Weights ≥ 0 as masks that sum to one; equal ones where all weights are zero."""
+def shares(weights_SCNF: np.ndarray | Array) -> Array:
+    """Masks from weights ≥ 0: they sum to one, and are equal where all weights are zero."""
     total_CNF = weights_SCNF.sum(0)
-    heard_CNF = total_CNF > 0
+    positive_CNF = total_CNF > 0
     return jnp.where(
-        heard_CNF,
-        weights_SCNF / jnp.where(heard_CNF, total_CNF, 1),
+        positive_CNF,
+        weights_SCNF / jnp.where(positive_CNF, total_CNF, 1),
         1 / weights_SCNF.shape[0],
     )
 
 
-def _change(mixture_CT, sources_SCT, transform, split) -> np.ndarray:
-    """`spectra.change` of what `split` makes of the mixture's and the sources' spectra."""
+def _change(
+    mixture_CT: np.ndarray,
+    sources_SCT: np.ndarray,
+    transform: Transform,
+    split: Callable[[Array, Array], Array],
+) -> np.ndarray:
+    """`spectra.change` with a `split` of the mixture's and the sources' spectra."""
     waves_ACT = np.concatenate([mixture_CT[None], sources_SCT])
     return spectra.change(
         waves_ACT, transform, lambda all_ACNF: split(all_ACNF[0], all_ACNF[1:])
@@ -163,7 +174,7 @@ def _complex(mixture_CNF: Array, sources_SCNF: Array, bound: float) -> Array:
 
 
 def _wiener(covariance_SFCC: np.ndarray, mixture_CNF: Array, sources_SCNF: Array) -> Array:
-    with jax.enable_x64(True):  # float32 does not resolve nearly parallel channels
+    with jax.enable_x64(True):  # in float32, nearly equal channels cannot be resolved
         return _filter(covariance_SFCC, mixture_CNF, sources_SCNF)
 
 

@@ -1,8 +1,8 @@
-"""Short-time spectra a block at a time, changed, and made waves again.
+"""Changes of short-time spectra, block by block.
 
-Every block has the same shape, so one program serves recordings of every length, and
-memory is bounded. Blocks overlap by more than frames reach: what comes out is what one
-transform of the whole recording would give.
+All blocks have the same shape, so one compiled program serves recordings of any length, and
+memory is bounded. Blocks overlap by more than the reach of a frame, so the result equals
+that of one transform of the whole recording.
 
 Shapes: S source, C channel, T sample, N frame of a block, F bin.
 """
@@ -17,22 +17,25 @@ from jax import Array
 
 from sep.model import transforms
 
-FRAMES = 256  # of a block, without those that it shares with its neighbours
-NEIGHBOURS = 15  # frames on either side of a frame that what is made of it may depend on
+FRAMES = 256  # own frames of a block, without those shared with its neighbours
+NEIGHBOURS = 15  # frames on either side of a frame on which its new spectrum may depend
 
 
 class Transform(NamedTuple):
     """A short-time Fourier transform with a Hann window.
 
-    Lengths are in samples at `sample_rate`, and last as long at other rates.
+    Attributes:
+      n_fft: samples of a frame at `sample_rate`.
+      hop_length: samples between frames at `sample_rate`.
+      sample_rate: in Hz; `at` gives the transform with the same durations at another rate.
     """
 
     n_fft: int = 4096
     hop_length: int = 1024
-    sample_rate: int = 44100  # Hz
+    sample_rate: int = 44100
 
     def at(self, sample_rate: int) -> "Transform":
-        """The same durations at another rate."""
+        """The transform with the same durations at another sample rate."""
         ratio = sample_rate / self.sample_rate
         hop_length = max(1, round(self.hop_length * ratio))
         n_fft = 2 * max(1, round(self.n_fft * ratio / 2))
@@ -40,15 +43,15 @@ class Transform(NamedTuple):
 
     @property
     def shared(self) -> int:
-        """Frames at either end of a block that belong to its neighbours."""
+        """Number of frames at each end of a block that belong to its neighbours."""
         return NEIGHBOURS + -(-self.n_fft // self.hop_length)
 
 
 def blocks(wave_CT: np.ndarray, transform: Transform) -> Iterator[Array]:
-    """Spectra (..., N, F) of consecutive blocks of a wave (..., T), complex64.
+    """Yields spectra (..., N, F) of consecutive blocks of a wave (..., T), complex64.
 
-    A block's own frames are the `FRAMES` that follow the first `transform.shared`: they
-    are those of the whole wave, in order, and silence after its end.
+    The own frames of a block are the `FRAMES` after the first `transform.shared`. Together
+    they are the frames of the whole wave, followed by silence.
     """
     *leading, length = wave_CT.shape
     hop_length, shared = transform.hop_length, transform.shared
@@ -66,13 +69,20 @@ def blocks(wave_CT: np.ndarray, transform: Transform) -> Iterator[Array]:
 def change(
     wave_CT: np.ndarray, transform: Transform, split: Callable[[Array], Array]
 ) -> np.ndarray:
-    """What `split` makes of waves' spectra, as waves (..., T); the leading axes are its.
+    """Applies a function to the spectra of waves and returns new waves.
 
-    `split` maps a block of the spectra (..., N, F) of waves (..., T) to other spectra
-    (..., N, F). What it makes of a frame may depend on `NEIGHBOURS` frames around it.
+    Args:
+      wave_CT: waves, (..., T).
+      transform: of their spectra, at their sample rate.
+      split: maps a block of the spectra (..., N, F) to other spectra (..., N, F), with any
+        leading axes. The new spectrum of a frame may depend on `NEIGHBOURS` frames on
+        either side of it.
+
+    Returns:
+      Waves (..., T) with the leading axes of the new spectra.
     """
-    # The peak to about 1 by a power of two, undone without rounding: no square of a
-    # spectrum over- or underflows, however loud or soft the recording.
+    # A power of two brings the peak to about 1, so that no squared spectrum over- or
+    # underflows, and is undone without rounding.
     _, exponent = np.frexp(max(wave_CT.max(), -wave_CT.min()))
     gain = np.float32(2.0 ** -np.clip(exponent, -120, 120))
     begin, step = transform.shared * transform.hop_length, FRAMES * transform.hop_length
@@ -85,7 +95,7 @@ def change(
 
 @partial(jax.jit, static_argnames="transform")
 def stft(wave_CT: Array, transform: Transform) -> Array:
-    """The transform (..., N, F) of waves (..., T); compiled for every length."""
+    """Spectra (..., N, F) of waves (..., T); compiled again for every length."""
     window = transforms.hann(transform.n_fft)
     return transforms.stft(wave_CT, window=window, hop_length=transform.hop_length)
 

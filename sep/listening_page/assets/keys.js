@@ -1,12 +1,13 @@
-/* Keys: a table from a key to what it does. Controls that have a use for a key keep it. */
+/* Keyboard shortcuts. A key that the focused control uses itself is left to that control. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  /* `actions` are functions: toggle, move(seconds), moveTo(share), system(n), solo(n),
-     swap, zoom(factor). `enabled()` tells whether keys are to be used. */
-  Sep.listenToKeys = function (actions, enabled) {
+  /* Runs one of `actions` for each shortcut, while `enabled()` returns true. `actions` has
+     the functions toggle, move(seconds), moveTo(share), system(n), solo(n), swap and
+     zoom(factor). */
+  Sep.bindKeys = function (actions, enabled) {
     const table = {
       " ": actions.toggle,
       k: actions.toggle,
@@ -32,18 +33,19 @@ window.Sep = window.Sep || {};
       const action = digit
         ? () => (event.shiftKey ? actions.solo : actions.system)(digit[1] - 1)
         : table[event.key.toLowerCase()];
-      if (!action || keeps(event.target, event.key)) return;
+      if (!action || usesKey(event.target, event.key)) return;
       event.preventDefault();
       action(event);
     });
   };
 
-  function keeps(element, key) {
+  /* Whether a control uses a key itself. */
+  function usesKey(element, key) {
     if (!(element instanceof Element)) return false;
     const letter = key.length === 1 && key !== " ";
     if (element.matches("select")) return true;
     if (element.matches("button, summary, input[type=checkbox]")) return key === " ";
-    if (element.matches("#position")) return false; // its arrows are ours: 5 seconds
+    if (element.matches("#position")) return false; // arrows move by 5 seconds here too
     if (element.matches("input[type=range]")) return !letter && key !== " ";
     if (element.matches("input[type=radio]")) return key.startsWith("Arrow");
     return false;

@@ -1,24 +1,24 @@
-/* The mixer: which system is heard, and for each source its gain, mute and solo.
+/* The mixer: which system plays, and the gain, mute and solo of each source.
 
    A mix is {system, previous, sources: [{db, muted, solo}]}; systems and sources are
-   numbers. All functions are pure: they return a new mix. What is set for a source holds
-   for every system, so that systems are compared alike. */
+   indices. All functions are pure and return a new mix. The settings of a source apply to
+   every system, so that systems are compared under equal conditions. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  const SILENT_DB = -60; // the lower end of the gain, which is silence
+  const SILENT_DB = -60; // the lowest position of a gain slider means silence
 
   Sep.newMix = function (track, system) {
     const sources = track.sources.map(() => ({ db: 0, muted: false, solo: false }));
     return { system, previous: system, sources };
   };
 
-  /* The linear gain of each line of the track, 0 where it is not heard. */
+  /* Returns the linear gain of each line of the track, 0 for lines that are silent. */
   Sep.gains = function (track, mix) {
-    const heard = track.lines.filter((line) => line.system === mix.system);
-    const solo = heard.some((line) => mix.sources[line.source].solo);
+    const chosen = track.lines.filter((line) => line.system === mix.system);
+    const solo = chosen.some((line) => mix.sources[line.source].solo);
     return track.lines.map((line) => {
       const source = mix.sources[line.source];
       const silent = line.system !== mix.system || source.muted || (solo && !source.solo);
@@ -34,19 +34,20 @@ window.Sep = window.Sep || {};
   Sep.chooseSystem = (mix, system) =>
     system === mix.system ? mix : { ...mix, system, previous: mix.system };
 
-  /* Changes settings of a source, {db, muted, solo}. If the system that is heard lacks the
-     source, one is chosen that has it, unless nothing would be heard. */
+  /* Returns a mix with changed settings of a source, {db, muted, solo}. If the chosen system
+     lacks the source, the mix switches to a system that has it: the previous one if
+     possible, and only if that makes at least one line audible. */
   Sep.setSource = function (track, mix, source, settings) {
     const sources = mix.sources.map((old, s) =>
       s === source ? { ...old, ...settings } : old,
     );
     const changed = { ...mix, sources };
-    const having = track.lines
+    const systems = track.lines
       .filter((line) => line.source === source)
       .map((line) => line.system);
-    if (having.includes(mix.system)) return changed;
-    const other = having.includes(mix.previous) ? mix.previous : having[0];
-    const moved = Sep.chooseSystem(changed, other);
-    return Sep.gains(track, moved).some((gain) => gain > 0) ? moved : changed;
+    if (systems.includes(mix.system)) return changed;
+    const other = systems.includes(mix.previous) ? mix.previous : systems[0];
+    const switched = Sep.chooseSystem(changed, other);
+    return Sep.gains(track, switched).some((gain) => gain > 0) ? switched : changed;
   };
 })(window.Sep);

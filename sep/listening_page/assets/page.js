@@ -1,9 +1,21 @@
-/* The page: reads the tracks from the document, opens the first, and joins the controls
-   that all tracks share, and the keys, to the session of the track that is open.
+/* The page: reads the tracks from the document, opens the first, and connects the shared
+   controls and the keys to the session of the open track.
 
-   A track is {element, choice (of its systems), title, rate (Hz), channels, length, segment,
-   hop (samples), levels, tile, pool, systems and sources (their names), lines: [{element,
-   id, exponent, source, system}]}; sources and systems of lines are numbers. */
+   A track has
+
+     element, choice    elements of the track and of the choice of its systems
+     title
+     rate               in Hz
+     channels
+     length             in samples
+     segment            samples per segment of sound
+     hop                samples per column of a spectrogram at level 0
+     levels             zoom levels of the spectrograms
+     tile               columns per tile
+     pool               columns of a level per column of the next
+     systems, sources   names
+     lines              [{element, id, exponent, source, system}], where source and system
+                        are indices */
 
 "use strict";
 window.Sep = window.Sep || {};
@@ -15,7 +27,7 @@ window.Sep = window.Sep || {};
     const numbers = {};
     for (const [name, value] of Object.entries(element.dataset)) numbers[name] = +value;
     const choice = $(`systems-${numbers.number}`);
-    const texts = (found) => [...found].map((one) => one.textContent);
+    const texts = (elements) => [...elements].map((one) => one.textContent);
     const lines = [...element.querySelectorAll(".line")].map((line) => {
       const { id, exponent, source, system } = line.dataset;
       return { element: line, id, exponent: +exponent, source: +source, system: +system };
@@ -38,12 +50,12 @@ window.Sep = window.Sep || {};
     if (select)
       select.onchange = () => {
         Sep.session.close();
-        Sep.say("");
+        Sep.showStatus("");
         open(tracks[select.value]);
       };
     const toggle = () =>
       Sep.session.player.playing ? Sep.session.player.pause() : Sep.session.player.play();
-    const zoom = (factor) => Sep.session.view.zoom(factor, Sep.session.player.heard);
+    const zoom = (factor) => Sep.session.view.zoom(factor, Sep.session.player.audiblePosition);
     $("play").onclick = toggle;
     $("save").onclick = () => Sep.session.save();
     $("zoom-in").onclick = () => zoom(2);
@@ -60,7 +72,7 @@ window.Sep = window.Sep || {};
       solo: (number) => Sep.session.toggle(number, "solo"),
       swap: () => Sep.session.choose(Sep.session.mix.previous),
     };
-    Sep.listenToKeys(actions, () => $("keys").checked);
+    Sep.bindKeys(actions, () => $("keys").checked);
     addEventListener("resize", () => Sep.session.view.draw());
     open(tracks[0]);
   }

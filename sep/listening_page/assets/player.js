@@ -1,19 +1,19 @@
-/* The player: all lines of a track on the one clock of one AudioContext.
+/* The player: plays all lines of a track on the clock of one AudioContext.
 
    While it plays, sample `from + n` of every line sounds at frame `anchor + n` of the
-   context, which runs at the track's rate: lines cannot drift apart. Segments are
-   scheduled ahead as they come; where one comes late, all lines wait for it together. */
+   context, which runs at the track's sample rate. Lines therefore cannot drift apart.
+   Segments are scheduled ahead when they are loaded. If one is late, all lines wait. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  const AHEAD = 3; // segments held: the present one and those after it
-  const TICK = 100; // ms
-  const LEAD = 0.06; // seconds from scheduling to sound
-  const FADE = 0.008; // seconds, so that jumps and switches do not click
+  const AHEAD = 3; // segments in memory: the current one and those after it
+  const TICK = 100; // ms between two calls of `tick`
+  const LEAD = 0.06; // seconds between scheduling and sound
+  const FADE = 0.008; // seconds; prevents clicks at seeks and switches
 
-  /* The graph: line inputs, each with its gain, into one output. */
+  /* Returns a graph with an input for each line, with its gain, and one output. */
   Sep.buildGraph = function (context, gains) {
     const output = new GainNode(context);
     output.connect(context.destination);
@@ -22,21 +22,21 @@ window.Sep = window.Sep || {};
     return { context, inputs, output };
   };
 
-  /* Starts a buffer for each line, from `offset` samples on, all at one frame. */
+  /* Starts the buffers of all lines at the same frame, from sample `offset` on. */
   Sep.startBuffers = function (graph, buffers, frame, offset) {
     const rate = graph.context.sampleRate;
     return buffers.map((buffer, i) => {
       const source = new AudioBufferSourceNode(graph.context, { buffer });
       source.connect(graph.inputs[i]);
-      // A millionth of a sample late: a time rounded down would be between two samples,
-      // and Chromium would interpolate them.
+      // Start a millionth of a sample late: a time rounded down would lie between two
+      // frames, and Chromium would interpolate between samples.
       source.start((frame + 1e-6) / rate, offset / rate);
       return source;
     });
   };
 
   Sep.Player = class {
-    /* onChange(): it plays or has stopped; onError(error). */
+    /* onChange() is called when playback starts or stops, onError(error) on failure. */
     constructor(track, gains, onChange, onError) {
       this.track = track;
       this.gains = gains;
@@ -48,15 +48,15 @@ window.Sep = window.Sep || {};
       this.tick();
     }
 
-    /* Where it is, in samples. */
+    /* The position in samples. */
     get position() {
       if (this.anchor === null) return this.from;
       const played = this.context.currentTime * this.track.rate - this.anchor;
       return Math.min(this.from + Math.max(0, played), this.until);
     }
 
-    /* What comes out of the loudspeaker now, which is a little behind. */
-    get heard() {
+    /* The position that leaves the loudspeaker now: `position` less the output latency. */
+    get audiblePosition() {
       const latency = this.playing
         ? this.context.outputLatency || this.context.baseLatency || 0
         : 0;
@@ -83,7 +83,7 @@ window.Sep = window.Sep || {};
         await this.context.resume();
         this.tick();
       } catch (error) {
-        if (this.closed) return; // another track is on the page by now
+        if (this.closed) return; // another track was opened meanwhile
         this.playing = false;
         this.onChange();
         this.onError(error);
@@ -117,33 +117,34 @@ window.Sep = window.Sep || {};
       clearInterval(this.timer);
       this.closed = true;
       this.playing = false;
-      this.window.want([]);
+      this.window.request([]);
       if (this.context) this.context.close();
     }
 
-    /* Nothing is scheduled any more; what comes next starts at `from`. */
+    /* Stops all that is scheduled; playback continues at `from`. */
     halt(from) {
       if (this.started && this.started.size) {
         const { output, context } = this.graph;
         ramp(output.gain, 1, 0, context.currentTime);
-        const end = context.currentTime + (this.playing ? FADE : 0); // resting: no blip
+        // While suspended there is no fade: it would sound when playback resumes.
+        const end = context.currentTime + (this.playing ? FADE : 0);
         for (const sources of this.started.values())
           for (const source of sources) source.stop(end);
       }
       this.from = from;
-      this.until = from; // scheduled up to here
-      this.anchor = null; // frame of the context at which `from` sounds
-      this.started = new Map(); // segment -> its sources, while they sound or will
+      this.until = from; // end of the scheduled samples
+      this.anchor = null; // frame of the context at which sample `from` sounds
+      this.started = new Map(); // segment -> its source nodes, until they have finished
     }
 
-    /* Wants what is needed, schedules what is there. */
+    /* Requests the segments that are needed, and schedules those that are loaded. */
     tick() {
       const { length, segment } = this.track;
       const position = this.position;
       if (position >= length && this.playing) return this.pause();
       const here = Math.floor(position / segment);
       const last = Math.floor((length - 1) / segment);
-      this.window.want(
+      this.window.request(
         Array.from({ length: AHEAD }, (_, i) => here + i).filter((n) => n <= last),
       );
       if (!this.playing || this.context.state !== "running") return undefined;

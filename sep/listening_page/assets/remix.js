@@ -1,8 +1,8 @@
-/* The remix: the lines with the present gains, summed sample by sample into a WAV file.
+/* The remix: a WAV file with the sum of all lines at their current gains.
 
-   Segments are loaded one after the other, added in double precision, rounded to 24 bits
-   and put aside as a piece of a Blob, which browsers may keep on the disk. If the sum
-   exceeds full scale it would clip: then all of it is made anew, lower by as much. */
+   Segments are loaded one after another, added in double precision, rounded to 24 bits and
+   stored as pieces of a Blob, which browsers may keep on disk. If the sum exceeds full
+   scale, everything is rendered again with a lower gain, so that it does not clip. */
 
 "use strict";
 window.Sep = window.Sep || {};
@@ -11,36 +11,38 @@ window.Sep = window.Sep || {};
   const TOP = 2 ** 23;
   const LOUDEST = (TOP - 1) / TOP;
 
-  /* Returns {blob, lowered}, the WAV file and by how many dB it is lower (0: it fits).
-     onProgress(share) is told from 0 to 1, and stops everything if it returns false:
-     then the result is null. */
+  /* Returns {blob, lowered}: the WAV file, and by how many dB it was lowered (0: not at
+     all). onProgress(share) is called with the completed share; if it returns false,
+     rendering stops and the result is null. */
   Sep.remix = async function (track, gains, onProgress) {
     const size = track.length * track.channels * 3;
-    if (size > 2 ** 32 - 100) throw new Error("a WAV file cannot be that long");
+    if (size > 2 ** 32 - 100)
+      throw new Error("the remix exceeds 4 GB, the limit of WAV; use a shorter recording");
     let scale = 1;
     for (;;) {
-      const made = await render(track, gains, scale, onProgress);
-      if (!made) return null;
-      if (made.parts) {
-        const pad = new Uint8Array(size % 2); // RIFF's chunks are of even length
-        const bytes = [header(track, size), ...made.parts, pad];
+      const result = await render(track, gains, scale, onProgress);
+      if (!result) return null;
+      if (result.parts) {
+        const pad = new Uint8Array(size % 2); // chunks of RIFF have even length
+        const bytes = [header(track, size), ...result.parts, pad];
         const blob = new Blob(bytes, { type: "audio/wav" });
         return { blob, lowered: -20 * Math.log10(scale) };
       }
-      scale = 1 / made.excess;
+      scale = 1 / result.excess;
     }
   };
 
-  /* All of it, times `scale`: {parts}; or, if it exceeds full scale, by how much: {excess}. */
+  /* Returns {parts}, the remix times `scale`; or, if that would clip, {excess}, the peak
+     before scaling, where 1 is full scale. */
   async function render(track, gains, scale, onProgress) {
-    const heard = track.lines.filter((line, i) => gains[i] > 0);
+    const audible = track.lines.filter((line, i) => gains[i] > 0);
     const factors = gains.filter((gain) => gain > 0);
     const count = Math.ceil(track.length / track.segment);
     let parts = [];
     let excess = 0;
     for (let n = 0; n < count; n++) {
       if (onProgress(n / count) === false) return null;
-      const lines = await Promise.all(heard.map((line) => Sep.loadSegment(line, n)));
+      const lines = await Promise.all(audible.map((line) => Sep.loadSegment(line, n)));
       const length = Math.min(track.segment, track.length - n * track.segment);
       const sum = Sep.addLines(lines, factors, track.channels, length);
       for (const value of sum) excess = Math.max(excess, -value, value / LOUDEST);
@@ -50,7 +52,7 @@ window.Sep = window.Sep || {};
     return parts ? { parts } : { excess };
   }
 
-  /* The sum of lines (arrays of channels) times their factors, channels interleaved. */
+  /* Returns the sum of lines (arrays of channels) times their factors, interleaved. */
   Sep.addLines = function (lines, factors, channels, length) {
     const sum = new Float64Array(length * channels);
     lines.forEach((line, i) => {
@@ -80,7 +82,7 @@ window.Sep = window.Sep || {};
     view.setUint32(4, 36 + size + (size % 2), true);
     text(8, "WAVEfmt ");
     view.setUint32(16, 16, true);
-    view.setUint16(20, 1, true); // integers
+    view.setUint16(20, 1, true); // PCM
     view.setUint16(22, channels, true);
     view.setUint32(24, rate, true);
     view.setUint32(28, rate * channels * 3, true);
@@ -91,8 +93,8 @@ window.Sep = window.Sep || {};
     return view.buffer;
   }
 
-  /* Offers a Blob as a download. */
-  Sep.save = function (blob, name) {
+  /* Downloads a Blob under a name without characters that file systems refuse. */
+  Sep.download = function (blob, name) {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     const plain = name.replace(/[\u0000-\u001f\u007f/\\:*?"<>|]+/g, "_");

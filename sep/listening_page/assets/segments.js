@@ -1,18 +1,18 @@
-/* Segments: the sound of a track, from script files to samples.
+/* Segments: loads the sound of a track from script files.
 
-   A track is cut into segments of a few seconds (`track.segment` samples). Each line of
-   it, "the piano by this system", say, has a script file for each segment, which calls
-   sep_segment(line, number, payloads); a payload is FLAC in base64 and holds one or two
-   channels. Scripts, for no browser lets a page on a disk fetch anything else.
+   A track is cut into segments of a few seconds (`track.segment` samples). Each line has a
+   script file for each segment, which calls sep_segment(line, number, payloads). A payload
+   is FLAC in base64 with one or two channels. The files are scripts because browsers do
+   not let a page on disk fetch other data.
 
-   Samples are numbers around ±1, full scale; positions and lengths are in samples. */
+   Full scale is ±1; positions and lengths are in samples. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  const NOMINAL_RATE = 44100; // Hz, what every FLAC says: decoded at it, none is resampled
-  const arriving = new Map(); // "line/number" -> what to do with its payloads
+  const NOMINAL_RATE = 44100; // Hz, in every FLAC header; decoding at this rate avoids resampling
+  const arriving = new Map(); // "line/number" -> function that takes its payloads
 
   window.sep_segment = function (line, number, payloads) {
     const key = `${line}/${number}`;
@@ -21,10 +21,10 @@ window.Sep = window.Sep || {};
     if (resolve) resolve(payloads);
   };
 
-  const pending = new Map(); // "line/number" -> promise: none is loaded twice at once
+  const pending = new Map(); // "line/number" -> promise, to share simultaneous loads
 
-  /* The samples of a segment of a line: a Float32Array for each channel. They are shared:
-     not to be written to. */
+  /* Returns a promise of the samples of a line's segment, a Float32Array for each channel.
+     Callers share the arrays and must not write to them. */
   Sep.loadSegment = function (line, number) {
     const key = `${line.id}/${number}`;
     if (!pending.has(key)) {
@@ -41,7 +41,7 @@ window.Sep = window.Sep || {};
       const failed = () =>
         reject(new Error(`sound/${key}.js cannot be loaded; is the folder complete?`));
       arriving.set(key, resolve);
-      script.onload = failed; // no matter if the call has come, as it should
+      script.onload = failed; // without effect if the script has called sep_segment
       script.onerror = failed;
     });
     script.src = `sound/${key}.js`;
@@ -72,27 +72,27 @@ window.Sep = window.Sep || {};
     return array;
   }
 
-  /* A window on a track: it holds the segments that are wanted, of all lines, no others. */
+  /* Holds the requested segments of all lines of a track in memory, and no others. */
   Sep.Window = class {
     constructor(track, onLoad, onError) {
       this.track = track;
       this.onLoad = onLoad;
       this.onError = onError;
-      this.wanted = [];
+      this.requested = [];
       this.held = new Map(); // segment -> an AudioBuffer for each line
       this.failed = new Set();
       this.filling = false;
     }
 
-    /* From now on holds these segments, the most urgent first. */
-    want(numbers) {
-      this.wanted = numbers;
+    /* Replaces the requested segments; they are loaded in this order. */
+    request(numbers) {
+      this.requested = numbers;
       for (const number of this.held.keys())
         if (!numbers.includes(number)) this.held.delete(number);
       this.fill();
     }
 
-    /* What could not be loaded is asked for again. */
+    /* Allows another attempt to load segments that failed. */
     retry() {
       this.failed.clear();
     }
@@ -101,17 +101,17 @@ window.Sep = window.Sep || {};
       return this.held.get(number);
     }
 
-    /* One segment at a time, so that memory is bounded however fast one seeks. */
+    /* Loads one segment at a time, so that rapid seeks do not fill the memory. */
     async fill() {
       if (this.filling) return;
       this.filling = true;
       const missing = (n) => !this.held.has(n) && !this.failed.has(n);
-      for (let n; (n = this.wanted.find(missing)) !== undefined;) {
+      for (let n; (n = this.requested.find(missing)) !== undefined;) {
         try {
           const lines = await Promise.all(
             this.track.lines.map((line) => Sep.loadSegment(line, n)),
           );
-          if (!this.wanted.includes(n)) continue;
+          if (!this.requested.includes(n)) continue;
           this.held.set(
             n,
             lines.map((channels) => toBuffer(channels, this.track.rate)),
@@ -126,17 +126,17 @@ window.Sep = window.Sep || {};
     }
   };
 
-  /* Web Audio knows how to play 1, 2, 4 (quadraphonic) and 6 (5.1) channels on two
-     loudspeakers; of any other number it would leave some out, so they are heard in mono. */
+  /* Web Audio mixes 1, 2, 4 (quadraphonic) and 6 (5.1) channels down to two loudspeakers.
+     With any other number it would drop channels, so their mean is played instead. */
   function toBuffer(channels, rate) {
-    const heard = [1, 2, 4, 6].includes(channels.length) ? channels : [mean(channels)];
-    const length = heard[0].length;
+    const played = [1, 2, 4, 6].includes(channels.length) ? channels : [mean(channels)];
+    const length = played[0].length;
     const buffer = new AudioBuffer({
       length,
-      numberOfChannels: heard.length,
+      numberOfChannels: played.length,
       sampleRate: rate,
     });
-    heard.forEach((samples, c) => buffer.copyToChannel(samples, c));
+    played.forEach((samples, c) => buffer.copyToChannel(samples, c));
     return buffer;
   }
 

@@ -1,5 +1,5 @@
-/* A session: one track on the page, from its choice to that of another. It holds the mix,
-   and tells player, view and controls of every change. */
+/* A session: the state of the page while one track is open. It holds the mix, and updates
+   player, view and controls when the mix changes. */
 
 "use strict";
 window.Sep = window.Sep || {};
@@ -8,20 +8,20 @@ window.Sep = window.Sep || {};
   const $ = (id) => document.getElementById(id);
   const SLOW_CURSOR = matchMedia("(prefers-reduced-motion: reduce)");
 
-  /* Says something in the status line, which screen readers speak. */
-  Sep.say = function (text) {
+  /* Shows a text in the status line, which screen readers announce. */
+  Sep.showStatus = function (text) {
     $("status").textContent = text;
     $("status").classList.remove("error");
   };
 
-  Sep.sayError = function (error) {
-    Sep.say(`Error: ${error.message}`);
+  Sep.showError = function (error) {
+    Sep.showStatus(`Error: ${error.message}`);
     $("status").classList.add("error");
   };
 
   function explain(error, track) {
     if (error.name !== "NotSupportedError") return error;
-    return new Error(`this browser plays no sound of ${track.rate} Hz; save it instead`);
+    return new Error(`this browser cannot play sound at ${track.rate} Hz; save a remix instead`);
   }
 
   Sep.Session = class {
@@ -34,7 +34,7 @@ window.Sep = window.Sep || {};
         track,
         Sep.gains(track, this.mix),
         () => this.onPlaying(),
-        (error) => Sep.sayError(explain(error, track)),
+        (error) => Sep.showError(explain(error, track)),
       );
       this.saving = null;
       this.connect();
@@ -90,7 +90,7 @@ window.Sep = window.Sep || {};
       choice.querySelectorAll("input")[this.mix.system].checked = true;
       lines.forEach((line, i) => {
         line.element.classList.toggle("chosen", line.system === this.mix.system);
-        line.element.classList.toggle("heard", gains[i] > 0);
+        line.element.classList.toggle("audible", gains[i] > 0);
       });
       for (const strip of element.querySelectorAll(".source")) {
         const { db, muted, solo } = this.mix.sources[strip.dataset.source];
@@ -126,8 +126,8 @@ window.Sep = window.Sep || {};
     }
 
     showPosition() {
-      const seconds = this.player.heard / this.track.rate;
-      this.view.show(this.player.heard);
+      const seconds = this.player.audiblePosition / this.track.rate;
+      this.view.show(this.player.audiblePosition);
       $("now").textContent = Sep.clock(seconds, 1);
       $("position").value = seconds;
       const text = `${Sep.clock(seconds, 0)} of ${$("duration").textContent}`;
@@ -135,46 +135,46 @@ window.Sep = window.Sep || {};
         $("position").setAttribute("aria-valuetext", text);
     }
 
-    /* Saves the remix, or gives it up if it is being made. */
+    /* Saves the remix, or cancels if one is being saved. */
     async save() {
       if (this.saving) {
-        this.giveUp();
-        return Sep.say("Remix given up.");
+        this.endSave();
+        return Sep.showStatus("Remix cancelled.");
       }
       const gains = Sep.gains(this.track, this.mix);
       if (!gains.some((gain) => gain > 0))
-        return Sep.say("Nothing to save: all is silent.");
-      const own = (this.saving = {}); // another one is another save's
+        return Sep.showStatus("Nothing to save: every source is silent.");
+      const current = (this.saving = {}); // a unique object: tells this save from later ones
       $("save").textContent = "Cancel";
-      Sep.say("Saving the remix …");
+      Sep.showStatus("Saving the remix …");
       try {
-        const made = await Sep.remix(this.track, gains, (share) => {
-          if (this.saving !== own) return false;
+        const result = await Sep.remix(this.track, gains, (share) => {
+          if (this.saving !== current) return false;
           $("save").textContent = `Cancel (${Math.round(100 * share)} %)`;
           return true;
         });
-        if (this.saving !== own) return undefined;
-        Sep.save(made.blob, `${this.track.title} remix`);
-        const lowered = made.lowered
-          ? `, ${made.lowered.toFixed(1)} dB lower so that it does not clip`
+        if (this.saving !== current) return undefined;
+        Sep.download(result.blob, `${this.track.title} remix`);
+        const lowered = result.lowered
+          ? `, ${result.lowered.toFixed(1)} dB lower so that it does not clip`
           : "";
-        Sep.say(`Remix saved${lowered}.`);
+        Sep.showStatus(`Remix saved${lowered}.`);
       } catch (error) {
-        if (this.saving !== own) return undefined;
-        Sep.sayError(error);
+        if (this.saving !== current) return undefined;
+        Sep.showError(error);
       }
-      this.giveUp();
+      this.endSave();
       return undefined;
     }
 
-    /* What is still being saved stops at its next segment, without a word. */
-    giveUp() {
+    /* Ends saving; a remix still being rendered stops at its next segment. */
+    endSave() {
       this.saving = null;
       $("save").textContent = "Save remix";
     }
 
     close() {
-      this.giveUp();
+      this.endSave();
       this.player.close();
       this.show(false);
     }

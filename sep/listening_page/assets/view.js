@@ -1,16 +1,17 @@
-/* The view: spectrograms of all lines under one ruler, with a cursor in each.
+/* The view: spectrograms of all lines below one ruler, with a cursor in each.
 
-   It shows the samples from `start` to `start + span`; zooming halves or doubles the
-   span, and the view turns a page when the cursor leaves it. Pictures are pyramids of
-   tiles: a column of level l is hop · pool^l samples, and a tile has `tile` columns. */
+   It shows samples `start` to `start + span`. Zooming halves or doubles the span. When the
+   cursor leaves the view, the view moves on to it. Pictures are pyramids of tiles: a
+   column of level l covers hop · pool^l samples, and a tile has `tile` columns. */
 
 "use strict";
 window.Sep = window.Sep || {};
 
 (function (Sep) {
-  const SHARPEST = 3000; // columns in view for which the finer level is still used
-  const NARROWEST = 4; // seconds
+  const SHARPEST = 3000; // columns in view up to which the finer level is used
+  const NARROWEST = 4; // seconds in view at the highest zoom
 
+  /* Formats seconds as h:mm:ss or m:ss, with decimals. */
   Sep.clock = function (seconds, decimals) {
     const unit = 10 ** decimals;
     const total = Math.floor(seconds * unit + 1e-6) / unit;
@@ -21,7 +22,7 @@ window.Sep = window.Sep || {};
   };
 
   Sep.View = class {
-    /* onSeek(position): somebody clicked there, or drags. */
+    /* onSeek(position) is called on clicks and drags in a picture. */
     constructor(track, onSeek) {
       this.track = track;
       this.start = 0;
@@ -40,7 +41,7 @@ window.Sep = window.Sep || {};
       }
     }
 
-    /* Moves the cursor, and the view if the cursor is not in it. */
+    /* Moves the cursor, and the view if the cursor lies outside it. */
     show(position) {
       if (position < this.start || position > this.start + this.span) {
         this.start = this.clamp(position - 0.05 * this.span);
@@ -50,7 +51,7 @@ window.Sep = window.Sep || {};
       this.track.element.style.setProperty("--cursor", `${100 * share}%`);
     }
 
-    /* Divides the span by a factor; the position stays where it is, or comes into view. */
+    /* Divides the span by a factor. `position` keeps its place, or moves into view. */
     zoom(factor, position) {
       const { length, rate } = this.track;
       const narrowest = Math.min(length, NARROWEST * rate);

@@ -1,30 +1,28 @@
-"""Architectures: networks from features to one estimate a source; no audio in here.
+"""Architectures: networks from features to one estimate per source.
 
-An architecture is a Linen module, called as
+An architecture is a Linen module with the attribute `settings`, called as
 
     architecture(features_BNFK, num_sources=S, num_outputs=K) -> estimates_BNFSK
 
-Shapes: B batch, N frame, F bin, K numbers a bin, S source. Any number of frames and of
-bins works. `width` and `depth` size each; `sep/model/presets.py` has three sizes.
-To add one: a file here, a line below, and its settings in `sep/config.py`.
+Any number of frames and of bins works. `width` and `depth` size each.
+
+To add one: a file here with the module and its settings class, and an entry below. See
+`Entry` for where the settings class may stand.
+
+Shapes: B batch, N frame, F bin, K values of a bin, S source.
 """
 
-from sep.model.architectures.bandsplit import Bandsplit
-from sep.model.architectures.cnn import Cnn
-from sep.model.architectures.fnn import Fnn
-from sep.model.architectures.harmonic import Harmonic
-from sep.model.architectures.lstm import Lstm
-from sep.model.architectures.openunmix import OpenUnmix
-from sep.model.architectures.rnn import Rnn
-from sep.model.architectures.tcn import Tcn
+from sep.model.registry import Entry
+
+_HERE, _SETTINGS = "sep.model.architectures", "sep.model.architectures.settings"
 
 ARCHITECTURES = {
-    "fnn": Fnn,
-    "cnn": Cnn,
-    "rnn": Rnn,
-    "lstm": Lstm,
-    "tcn": Tcn,
-    "bandsplit": Bandsplit,
-    "openunmix": OpenUnmix,
-    "harmonic": Harmonic,
+    "fnn": Entry(f"{_HERE}.fnn:Fnn", f"{_SETTINGS}:FnnSettings"),
+    "cnn": Entry(f"{_HERE}.cnn:Cnn", f"{_SETTINGS}:CnnSettings"),
+    "rnn": Entry(f"{_HERE}.rnn:Rnn", f"{_SETTINGS}:RnnSettings"),
+    "lstm": Entry(f"{_HERE}.lstm:Lstm", f"{_SETTINGS}:LstmSettings"),
+    "tcn": Entry(f"{_HERE}.tcn:Tcn", f"{_SETTINGS}:TcnSettings"),
+    "bandsplit": Entry(f"{_HERE}.bandsplit:Bandsplit", f"{_SETTINGS}:BandsplitSettings"),
+    "openunmix": Entry(f"{_HERE}.openunmix:OpenUnmix", f"{_SETTINGS}:OpenUnmixSettings"),
+    "harmonic": Entry(f"{_HERE}.harmonic:Harmonic", f"{_SETTINGS}:HarmonicSettings"),
 }

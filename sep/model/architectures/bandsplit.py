@@ -13,6 +13,7 @@ from sep.model.architectures.memory import kept
 from sep.model.architectures.mingru import MinGru
 from sep.model.architectures.output import faint
 from sep.model.architectures.recurrence import bilstm, init_bilstm
+from sep.model.architectures.settings import BandsplitSettings
 
 
 class Lstm(nn.Module):
@@ -53,32 +54,31 @@ class Bandsplit(nn.Module):
       along_time: attention, lstm or mingru.
     """
 
-    width: int
-    depth: int
-    heads: int
-    finest: int
-    fine: int
-    along_time: str
+    settings: BandsplitSettings
 
     @nn.compact
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
-        if self.along_time not in ALONG_TIME:
+        if self.settings.along_time not in ALONG_TIME:
             known = ", ".join(sorted(ALONG_TIME))
             raise UserError(
-                f"unknown bandsplit.along_time {self.along_time!r}; known: {known}"
+                f"unknown bandsplit.along_time {self.settings.along_time!r}; known: {known}"
             )
         batch, frames, bins, numbers = features_BNFK.shape
         rows = batch * frames
-        groups = band_groups(bins, self.finest, self.fine)
+        groups = band_groups(bins, self.settings.finest, self.settings.fine)
         heard_JMD = self.split(features_BNFK.reshape(rows, bins, numbers), groups)
         bands = len(heard_JMD)
-        for index in range(self.depth):
-            along = ALONG_TIME[self.along_time](self.heads, f"along_time_{index}")
-            heard_XND = heard_JMD.reshape(bands * batch, frames, self.width)
-            heard_JMD = kept(along(heard_XND)).reshape(bands, rows, self.width)
-            across = Attention(self.heads, fading=False, name=f"across_bands_{index}")
+        for index in range(self.settings.depth):
+            along = ALONG_TIME[self.settings.along_time](
+                self.settings.heads, f"along_time_{index}"
+            )
+            heard_XND = heard_JMD.reshape(bands * batch, frames, self.settings.width)
+            heard_JMD = kept(along(heard_XND)).reshape(bands, rows, self.settings.width)
+            across = Attention(
+                self.settings.heads, fading=False, name=f"across_bands_{index}"
+            )
             heard_MJD = kept(across(heard_JMD.swapaxes(0, 1)))
             heard_MJD = kept(Dense(name=f"dense_{index}")(heard_MJD))
             heard_JMD = heard_MJD.swapaxes(0, 1)
@@ -96,7 +96,7 @@ class Bandsplit(nn.Module):
             group = padded_MFK[:, begin : begin + count * size]
             group_JMK = group.reshape(rows, count, size * numbers).swapaxes(0, 1)
             init = lecun_normal(batch_axis=0)
-            parts.append(self.each(f"split_{index}", group_JMK, self.width, init))
+            parts.append(self.each(f"split_{index}", group_JMK, self.settings.width, init))
             begin += count * size
         return jnp.concatenate(parts)
 

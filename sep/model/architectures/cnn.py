@@ -8,6 +8,7 @@ from jax.nn.initializers import lecun_normal
 from sep.model.architectures.dense import dense
 from sep.model.architectures.memory import kept
 from sep.model.architectures.output import faint
+from sep.model.architectures.settings import CnnSettings
 
 BINS = 4  # of a cell at the finest level
 _INIT = lecun_normal()
@@ -28,26 +29,29 @@ class Cnn(nn.Module):
       depth: how often cells are joined, by two in both directions.
     """
 
-    width: int
-    depth: int
+    settings: CnnSettings
 
     @nn.compact
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
         _, frames, bins, _ = features_BNFK.shape
-        coarsest = 2**self.depth
+        coarsest = 2**self.settings.depth
         padding = [(0, 0), (0, -frames % coarsest), (0, -bins % (BINS * coarsest)), (0, 0)]
-        heard_BNPD = dense(self.width, patches(jnp.pad(features_BNFK, padding), 1, BINS))
+        heard_BNPD = dense(
+            self.settings.width, patches(jnp.pad(features_BNFK, padding), 1, BINS)
+        )
         place_PD = self.param(
             "place", nn.initializers.zeros, heard_BNPD.shape[2:], jnp.float32
         )
         heard_BNPD = heard_BNPD + place_PD.astype(heard_BNPD.dtype)
         finer = []
-        for level in range(self.depth):
+        for level in range(self.settings.depth):
             heard_BNPD = kept(Block()(heard_BNPD))
             finer.append(heard_BNPD)
-            heard_BNPD = dense(self.width * 2 ** (level + 1), patches(heard_BNPD, 2, 2))
+            heard_BNPD = dense(
+                self.settings.width * 2 ** (level + 1), patches(heard_BNPD, 2, 2)
+            )
         heard_BNPD = kept(Block()(heard_BNPD))
         for fine_BNPD in reversed(finer):
             risen_BNPD = unpatched(dense(4 * fine_BNPD.shape[-1], heard_BNPD), 2, 2)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from sep.model.architectures.output import faint
+from sep.model.architectures.settings import FnnSettings
 
 
 class Fnn(nn.Module):
@@ -16,9 +17,7 @@ class Fnn(nn.Module):
       context: frames seen on each side of the one that is estimated.
     """
 
-    width: int
-    depth: int
-    context: int
+    settings: FnnSettings
 
     @nn.compact
     def __call__(
@@ -26,12 +25,14 @@ class Fnn(nn.Module):
     ) -> Array:
         batch, frames, bins, _ = features_BNFK.shape
         frames_BNK = features_BNFK.reshape(batch, frames, -1)
-        padded_BNK = jnp.pad(frames_BNK, [(0, 0), (self.context, self.context), (0, 0)])
-        window = range(2 * self.context + 1)
+        padded_BNK = jnp.pad(
+            frames_BNK, [(0, 0), (self.settings.context, self.settings.context), (0, 0)]
+        )
+        window = range(2 * self.settings.context + 1)
         hidden = jnp.concatenate([padded_BNK[:, i : i + frames] for i in window], -1)
         hidden_MK = hidden.reshape(batch * frames, -1)
-        for _ in range(self.depth):
-            hidden_MK = nn.PReLU()(nn.Dense(self.width)(hidden_MK))
+        for _ in range(self.settings.depth):
+            hidden_MK = nn.PReLU()(nn.Dense(self.settings.width)(hidden_MK))
         numbers = bins * num_sources * num_outputs
         estimates = nn.Dense(numbers, kernel_init=faint())(hidden_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

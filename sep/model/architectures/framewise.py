@@ -1,5 +1,7 @@
 """What networks share that see each frame whole: compress its bins, listen, expand."""
 
+from typing import Any
+
 import flax.linen as nn
 from jax import Array
 
@@ -21,9 +23,7 @@ class Framewise(nn.Module):
       dropout: share of activations dropped between layers while training.
     """
 
-    width: int
-    depth: int
-    dropout: float
+    settings: Any
 
     # Frames of all recordings are rows (M) of one matrix wherever they can be: XLA is slow
     # to make ready products over two axes, which gradients of weights are otherwise.
@@ -33,22 +33,24 @@ class Framewise(nn.Module):
     ) -> Array:
         batch, frames, bins, _ = features_BNFK.shape
         flat_MK = features_BNFK.reshape(batch * frames, -1)
-        compressed_MK = nn.PReLU()(nn.Dense(self.width)(flat_MK))
+        compressed_MK = nn.PReLU()(nn.Dense(self.settings.width)(flat_MK))
         heard_BNK = nn.LayerNorm()(compressed_MK).reshape(batch, frames, -1)
         heard_BNK = self.listen(heard_BNK)
         heard_MK = heard_BNK.reshape(batch * frames, -1)
-        both_MK = compressed_MK + nn.Dense(self.width, kernel_init=faint())(heard_MK)
-        both_MK = nn.PReLU()(nn.Dense(self.width)(both_MK))
+        both_MK = compressed_MK + nn.Dense(self.settings.width, kernel_init=faint())(
+            heard_MK
+        )
+        both_MK = nn.PReLU()(nn.Dense(self.settings.width)(both_MK))
         numbers = bins * num_sources * num_outputs
         estimates = nn.Dense(numbers, kernel_init=faint())(both_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
 
     def listen(self, heard_BNK: Array) -> Array:
         """All layers, one on the other, with dropout between them."""
-        for index in range(self.depth):
+        for index in range(self.settings.depth):
             if index:
                 heard_BNK = nn.Dropout(
-                    self.dropout, deterministic=not self.has_rng("dropout")
+                    self.settings.dropout, deterministic=not self.has_rng("dropout")
                 )(heard_BNK)
             heard_BNK = kept(self.layer(heard_BNK, index))
         return heard_BNK

@@ -12,6 +12,7 @@ from sep.model.architectures.dense import dense
 from sep.model.architectures.dilated import dilated
 from sep.model.architectures.memory import kept
 from sep.model.architectures.output import faint
+from sep.model.architectures.settings import HarmonicSettings
 
 LOWEST = 8  # bin at which the first semitone begins
 PARTS = 3  # of a semitone: frequencies in it that are told apart
@@ -45,10 +46,7 @@ class Harmonic(nn.Module):
         depth, Huang et al. 2016).
     """
 
-    width: int
-    depth: int
-    peaks: int
-    dropout: float
+    settings: HarmonicSettings
 
     @nn.compact
     def __call__(
@@ -64,15 +62,17 @@ class Harmonic(nn.Module):
         parts_BNRK = jnp.moveaxis(parts_BKNR, 1, 3)
         heard_BNPD = parts_BNRK.reshape(batch, frames, semitones, -1)
         around = (*FUNDAMENTALS, -1, 0, 1, *PARTIALS)
-        heard_BNPD = dense(self.width, joined(heard_BNPD, around, (-2, -1, 1, 2)))
+        heard_BNPD = dense(self.settings.width, joined(heard_BNPD, around, (-2, -1, 1, 2)))
         zeros = nn.initializers.zeros
         pitch_PD = self.param("pitch", zeros, heard_BNPD.shape[2:], jnp.float32)
         heard_BNPD = heard_BNPD + pitch_PD.astype(heard_BNPD.dtype)
-        for index in range(self.depth):
-            heard_BNPD = kept(Block(2**index, self.dropout)(heard_BNPD))
+        for index in range(self.settings.depth):
+            heard_BNPD = kept(Block(2**index, self.settings.dropout)(heard_BNPD))
         heard_BNPD = nn.PReLU()(nn.LayerNorm()(heard_BNPD))
 
-        standing_BWNF = jnp.concatenate(standing_out(planes_BKNF[:, : self.peaks]), 1)
+        standing_BWNF = jnp.concatenate(
+            standing_out(planes_BKNF[:, : self.settings.peaks]), 1
+        )
         numbers = outputs * (1 + standing_BWNF.shape[1])
         told_BNPD = dense(PARTS * numbers, heard_BNPD, faint())
         told_BNRD = told_BNPD.reshape(batch, frames, parts, numbers)

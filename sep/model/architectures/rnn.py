@@ -6,6 +6,7 @@ from sep.errors import UserError
 from sep.model.architectures.cells import CELLS, bidirectional, init_cell
 from sep.model.architectures.framewise import Framewise
 from sep.model.architectures.mingru import MinGru
+from sep.model.architectures.settings import RnnSettings
 
 MINGRU = "mingru"  # no cell: it has no loop
 
@@ -17,15 +18,17 @@ class Rnn(Framewise):
       kind: simple, gru or mingru; see `cells` and `mingru`.
     """
 
-    kind: str
+    settings: RnnSettings
 
     def layer(self, heard_BNK: Array, index: int) -> Array:
-        name = f"{self.kind}_{index}"
-        if self.kind == MINGRU:
+        name = f"{self.settings.kind}_{index}"
+        if self.settings.kind == MINGRU:
             return MinGru(name=name)(heard_BNK)
-        if self.kind not in CELLS:
+        if self.settings.kind not in CELLS:
             known = ", ".join(sorted({MINGRU, *CELLS}))
-            raise UserError(f"unknown rnn.kind {self.kind!r}; known: {known}")
-        cell = CELLS[self.kind]
-        parameters = self.param(name, init_cell, cell, self.width, self.width // 2)
+            raise UserError(f"unknown rnn.kind {self.settings.kind!r}; known: {known}")
+        cell = CELLS[self.settings.kind]
+        parameters = self.param(
+            name, init_cell, cell, self.settings.width, self.settings.width // 2
+        )
         return bidirectional(cell, parameters, heard_BNK)

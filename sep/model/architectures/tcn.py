@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from sep.model.architectures.framewise import Framewise
+from sep.model.architectures.settings import TcnSettings
 
 
 class Tcn(Framewise):
@@ -18,12 +19,14 @@ class Tcn(Framewise):
       dilations: layers after which the dilation starts again at 1 frame.
     """
 
-    dilations: int
+    settings: TcnSettings
 
     def layer(self, heard_BNK: Array, index: int) -> Array:
-        return Dilated(self.width, 2 ** (index % self.dilations), name=f"dilated_{index}")(
-            heard_BNK
-        )
+        return Dilated(
+            self.settings.width,
+            2 ** (index % self.settings.dilations),
+            name=f"dilated_{index}",
+        )(heard_BNK)
 
 
 class Dilated(nn.Module):

@@ -1,32 +1,33 @@
-"""Representations: how a mixture is shown to a network, and how stems come back.
+"""Representations: features of a mixture for a network, and sources from its estimates.
 
-A representation is a Linen module with
+A representation is a Linen module with the attributes `settings` and `sample_rate` and
 
     analyse(mixture_BCT) -> features_BNFK, context
     synthesise(estimates_BNFSK, context, length) -> sources_BSCT
 
-Shapes: B batch, C channel, T sample, N frame, F bin, K numbers a bin, S source.
-Channels are folded into the batch of the features: a network hears one at a time, so
-any number of them works. `outputs` says how many numbers an estimate has for a bin,
-`hop_length` how many samples lie between frames; besides its own settings it is given
-`sample_rate`. A kind of `Masking` (masking.py) gets features that do without the level.
-To add one: a file here, a line below, and its settings in `sep/config.py`.
+`outputs` is the number of values that an estimate has for a bin, `hop_length` the distance
+of frames in samples. Channels are folded into the batch of the features, so any number of
+them works. A subclass of `Masking` (masking.py) can have its features normalised frame by
+frame; a subclass of `Spectrogram` can have features of the differences between channels.
+
+To add one: a file here with the module and its settings class, and an entry below. See
+`Entry` for where the settings class may stand.
+
+Shapes: B batch, C channel, T sample, N frame, F bin, K values of a bin, S source.
 """
 
-from sep.model.representations.complex import Complex
-from sep.model.representations.learned import Learned
-from sep.model.representations.log_magnitude import LogMagnitude
-from sep.model.representations.magnitude import Magnitude
-from sep.model.representations.mdct import Mdct
-from sep.model.representations.mel import Mel
-from sep.model.representations.waveform import Waveform
+from sep.model.registry import Entry
+
+_HERE, _SETTINGS = "sep.model.representations", "sep.model.representations.settings"
 
 REPRESENTATIONS = {
-    "waveform": Waveform,
-    "magnitude": Magnitude,
-    "log_magnitude": LogMagnitude,
-    "complex": Complex,
-    "mel": Mel,
-    "mdct": Mdct,
-    "learned": Learned,
+    "waveform": Entry(f"{_HERE}.waveform:Waveform", f"{_SETTINGS}:WaveformSettings"),
+    "magnitude": Entry(f"{_HERE}.magnitude:Magnitude", f"{_SETTINGS}:MagnitudeSettings"),
+    "log_magnitude": Entry(
+        f"{_HERE}.log_magnitude:LogMagnitude", f"{_SETTINGS}:LogMagnitudeSettings"
+    ),
+    "complex": Entry(f"{_HERE}.complex:Complex", f"{_SETTINGS}:ComplexSettings"),
+    "mel": Entry(f"{_HERE}.mel:Mel", f"{_SETTINGS}:MelSettings"),
+    "mdct": Entry(f"{_HERE}.mdct:Mdct", f"{_SETTINGS}:MdctSettings"),
+    "learned": Entry(f"{_HERE}.learned:Learned", f"{_SETTINGS}:LearnedSettings"),
 }

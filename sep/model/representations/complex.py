@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from sep.model.representations.masking import from_even_share
+from sep.model.representations.settings import ComplexSettings
 from sep.model.representations.spectrogram import Spectrogram, power
 
 
@@ -21,17 +22,16 @@ class Complex(Spectrogram):
       with_magnitude: whether features have the magnitude as well.
     """
 
-    compression: float
-    with_magnitude: bool
+    settings: ComplexSettings
 
     outputs = 2
 
     def features(self, spectrum_BCNF: Array) -> Array:
         power_BCNF = power(spectrum_BCNF)
-        scale = power_BCNF ** ((self.compression - 1) / 2)
+        scale = power_BCNF ** ((self.settings.compression - 1) / 2)
         parts = [spectrum_BCNF.real * scale, spectrum_BCNF.imag * scale]
-        if self.with_magnitude:
-            parts.append(power_BCNF ** (self.compression / 2))
+        if self.settings.with_magnitude:
+            parts.append(power_BCNF ** (self.settings.compression / 2))
         return jnp.stack(parts, -1)
 
     def mask(self, estimates_BNFSK: Array) -> Array:

@@ -7,6 +7,7 @@ from jax import Array
 from sep.model import transforms
 from sep.model.dft import product
 from sep.model.representations.masking import Signed
+from sep.model.representations.settings import LearnedSettings
 
 
 class Learned(Signed):
@@ -24,16 +25,14 @@ class Learned(Signed):
       filters: how many (F), at most `frame_length`.
     """
 
-    frame_length: int
-    hop_length: int
-    filters: int
+    settings: LearnedSettings
 
     def setup(self) -> None:
-        if not 1 <= self.filters <= self.frame_length:
-            raise ValueError(f"learned: filters must be 1 to {self.frame_length}")
-        window_T = np.sqrt(transforms.hann(self.frame_length))
-        dual_T = transforms.dual_window(window_T, self.hop_length)
-        cosines_TF = _cosines(self.frame_length)[:, : self.filters]
+        if not 1 <= self.settings.filters <= self.settings.frame_length:
+            raise ValueError(f"learned: filters must be 1 to {self.settings.frame_length}")
+        window_T = np.sqrt(transforms.hann(self.settings.frame_length))
+        dual_T = transforms.dual_window(window_T, self.settings.hop_length)
+        cosines_TF = _cosines(self.settings.frame_length)[:, : self.settings.filters]
         self.encoder_TF = self.param(
             "encoder", lambda _: jnp.asarray(window_T[:, None] * cosines_TF)
         )
@@ -42,13 +41,16 @@ class Learned(Signed):
         )
 
     def transform(self, mixture_BCT: Array) -> Array:
-        how = {"frame_length": self.frame_length, "hop_length": self.hop_length}
+        how = {
+            "frame_length": self.settings.frame_length,
+            "hop_length": self.settings.hop_length,
+        }
         return product(transforms.frame(mixture_BCT, **how), self.encoder_TF)
 
     def inverse(self, coefficients_BSCNF: Array, length: int) -> Array:
         frames_BSCNT = product(coefficients_BSCNF, self.decoder_FT)
         return transforms.overlap_add(
-            frames_BSCNT, hop_length=self.hop_length, length=length
+            frames_BSCNT, hop_length=self.settings.hop_length, length=length
         )
 
 

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
+from sep.model.representations.settings import LogMagnitudeSettings
 from sep.model.representations.spectrogram import Spectrogram, power
 
 
@@ -18,9 +19,9 @@ class LogMagnitude(Spectrogram):
       floor_db: dB; what is softer is not told apart.
     """
 
-    floor_db: float
+    settings: LogMagnitudeSettings
 
     def features(self, spectrum_BCNF: Array) -> Array:
-        of_a_sine = (self.n_fft / 4) ** 2  # half the sum of a Hann window, squared
-        floor = 10 ** (self.floor_db / 10)
+        of_a_sine = (self.settings.n_fft / 4) ** 2  # half the sum of a Hann window, squared
+        floor = 10 ** (self.settings.floor_db / 10)
         return 10 * jnp.log10(power(spectrum_BCNF) / of_a_sine + floor)[..., None]

@@ -2,6 +2,7 @@
 
 from jax import Array
 
+from sep.model.representations.settings import MagnitudeSettings
 from sep.model.representations.spectrogram import Spectrogram, power
 
 
@@ -16,7 +17,7 @@ class Magnitude(Spectrogram):
       compression: c; 1/3 is about how loudness grows.
     """
 
-    compression: float
+    settings: MagnitudeSettings
 
     def features(self, spectrum_BCNF: Array) -> Array:
-        return (power(spectrum_BCNF) ** (self.compression / 2))[..., None]
+        return (power(spectrum_BCNF) ** (self.settings.compression / 2))[..., None]

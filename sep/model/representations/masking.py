@@ -5,6 +5,8 @@ Masks are not bounded to 1: where sources cancel in the mixture, a bin of one so
 larger than the bin of both.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -18,12 +20,19 @@ class Masking(nn.Module):
     A kind of it defines `transform`, `inverse`, `features` and `mask`, and `outputs`.
 
     Attributes:
+      settings: of the subclass.
       sample_rate: Hz.
     """
 
+    settings: Any
     sample_rate: int
 
-    num_bins = None  # the network sees so many bins, the lowest ones; None: all
+    num_bins = None  # number of bins, the lowest ones, that are features; None: all
+
+    @property
+    def hop_length(self) -> int:
+        """Distance of frames in samples."""
+        return self.settings.hop_length
 
     def analyse(self, mixture_BCT: Array) -> tuple[Array, Array]:
         """Features (B*C, N, F, K); the context is all coefficients (B, C, N, bins)."""
@@ -49,16 +58,13 @@ class Masking(nn.Module):
 class Signed(Masking):
     """Masking of real coefficients: X |X|^(c-1) in, a mask of any sign out; K = 1.
 
-    Attributes:
-      compression: c, exponent on magnitudes; signs stay.
+    c is the setting `compression`, an exponent on magnitudes; signs stay.
     """
-
-    compression: float
 
     outputs = 1
 
     def features(self, coefficients_BCNF: Array) -> Array:
-        scale = (coefficients_BCNF**2 + SILENCE) ** ((self.compression - 1) / 2)
+        scale = (coefficients_BCNF**2 + SILENCE) ** ((self.settings.compression - 1) / 2)
         return (coefficients_BCNF * scale)[..., None]
 
     def mask(self, estimates_BNFSK: Array) -> Array:

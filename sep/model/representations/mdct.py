@@ -4,6 +4,7 @@ from jax import Array
 
 from sep.model import transforms
 from sep.model.representations.masking import Signed
+from sep.model.representations.settings import MdctSettings
 
 
 class Mdct(Signed):
@@ -20,26 +21,29 @@ class Mdct(Signed):
       max_frequency: Hz; the network sees bins up to here. 0 means every bin.
     """
 
-    frame_length: int
-    max_frequency: float
+    settings: MdctSettings
 
     @property
     def hop_length(self) -> int:
-        return self.frame_length // 2
+        return self.settings.frame_length // 2
 
     @property
     def num_bins(self) -> int:
-        bins = self.frame_length // 2
-        if not self.max_frequency:
+        bins = self.settings.frame_length // 2
+        if not self.settings.max_frequency:
             return bins
-        if not self.max_frequency > 0:
+        if not self.settings.max_frequency > 0:
             raise ValueError("max_frequency must be positive, or 0 for every bin")
-        wanted = round(self.max_frequency / self.sample_rate * self.frame_length)
+        wanted = round(
+            self.settings.max_frequency / self.sample_rate * self.settings.frame_length
+        )
         return min(bins, max(wanted, 1))
 
     def transform(self, mixture_BCT: Array) -> Array:
-        return transforms.mdct(mixture_BCT, window=transforms.sine(self.frame_length))
+        return transforms.mdct(
+            mixture_BCT, window=transforms.sine(self.settings.frame_length)
+        )
 
     def inverse(self, coefficients_BSCNF: Array, length: int) -> Array:
-        window = transforms.sine(self.frame_length)
+        window = transforms.sine(self.settings.frame_length)
         return transforms.imdct(coefficients_BSCNF, window=window, length=length)

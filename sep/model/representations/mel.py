@@ -3,6 +3,7 @@
 import numpy as np
 from jax import Array
 
+from sep.model.representations.settings import MelSettings
 from sep.model.representations.spectrogram import Spectrogram, power
 
 
@@ -20,12 +21,11 @@ class Mel(Spectrogram):
       compression: c, exponent on the root of mean power.
     """
 
-    bands: int
-    compression: float
+    settings: MelSettings
 
     def features(self, spectrum_BCNF: Array) -> Array:
         energy_BCNM = self.pooled(power(spectrum_BCNF))
-        return (energy_BCNM ** (self.compression / 2))[..., None]
+        return (energy_BCNM ** (self.settings.compression / 2))[..., None]
 
     def pooled(self, power_BCNF: Array) -> Array:
         weights_FM = self._weights
@@ -36,8 +36,8 @@ class Mel(Spectrogram):
 
     @property
     def _weights(self) -> np.ndarray:
-        hertz_F = np.arange(self.num_bins) * self.sample_rate / self.n_fft
-        return mel_weights(hertz_F, self.bands)
+        hertz_F = np.arange(self.num_bins) * self.sample_rate / self.settings.n_fft
+        return mel_weights(hertz_F, self.settings.bands)
 
 
 def mel_weights(hertz_F: np.ndarray, bands: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from jax import Array
 
 from sep.model import transforms
 from sep.model.representations.masking import SILENCE, Masking
+from sep.model.representations.settings import SpectrogramSettings
 
 
 class Spectrogram(Masking):
@@ -25,17 +26,13 @@ class Spectrogram(Masking):
       dft: form of the transform, one of `sep.model.dft.DFTS`.
     """
 
-    n_fft: int
-    hop_length: int
-    max_frequency: float
-    onset_n_fft: int
-    dft: str
+    settings: SpectrogramSettings
 
     outputs = 1
 
     def analyse(self, mixture_BCT: Array) -> tuple[Array, Array]:
         features_BNFK, context = super().analyse(mixture_BCT)
-        if not self.onset_n_fft:
+        if not self.settings.onset_n_fft:
             return features_BNFK, context
         short_BNFK = self._short_features(mixture_BCT, features_BNFK.shape[1])
         return jnp.concatenate([features_BNFK, short_BNFK], 3), context
@@ -62,22 +59,30 @@ class Spectrogram(Masking):
 
     def _short_features(self, mixture_BCT: Array, frames: int) -> Array:
         """What is heard from the middle of each frame to that of the next one."""
-        hop_length, odd = divmod(self.onset_n_fft, 2)
-        if odd or not 0 < self.onset_n_fft <= self.n_fft or self.hop_length % hop_length:
+        hop_length, odd = divmod(self.settings.onset_n_fft, 2)
+        if (
+            odd
+            or not 0 < self.settings.onset_n_fft <= self.settings.n_fft
+            or self.settings.hop_length % hop_length
+        ):
             raise ValueError(
                 f"onset_n_fft must be even, at most n_fft, and half of it a part of "
-                f"hop_length: {self.onset_n_fft}"
+                f"hop_length: {self.settings.onset_n_fft}"
             )
-        each = self.hop_length // hop_length
+        each = self.settings.hop_length // hop_length
         # In the middle of silence: the same bins; and a sine has the same magnitude.
-        rest = self.n_fft - self.onset_n_fft
-        window = np.pad(transforms.hann(self.onset_n_fft), (rest // 2, rest - rest // 2))
-        whole_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, self.hop_length)])
-        window *= np.float32(self.n_fft / self.onset_n_fft)
+        rest = self.settings.n_fft - self.settings.onset_n_fft
+        window = np.pad(
+            transforms.hann(self.settings.onset_n_fft), (rest // 2, rest - rest // 2)
+        )
+        whole_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, self.settings.hop_length)])
+        window *= np.float32(self.settings.n_fft / self.settings.onset_n_fft)
         how = self._how | {"window": window, "hop_length": hop_length}
         spectrum_BCMF = transforms.stft(whole_BCT, **how)
-        before = transforms.leading_frames(self.n_fft, hop_length)
-        before -= each * transforms.leading_frames(self.n_fft, self.hop_length)
+        before = transforms.leading_frames(self.settings.n_fft, hop_length)
+        before -= each * transforms.leading_frames(
+            self.settings.n_fft, self.settings.hop_length
+        )
         spectrum_BCMF = spectrum_BCMF[:, :, before : before + frames * each]
         features_BCMFK = self.features(spectrum_BCMF[..., : self.num_bins])
         bins, kinds = features_BCMFK.shape[3:]
@@ -89,12 +94,15 @@ class Spectrogram(Masking):
 
     @property
     def num_bins(self) -> int:
-        bins = self.n_fft // 2 + 1
-        if not self.max_frequency:
+        bins = self.settings.n_fft // 2 + 1
+        if not self.settings.max_frequency:
             return bins
-        if not self.max_frequency > 0:
+        if not self.settings.max_frequency > 0:
             raise ValueError("max_frequency must be positive, or 0 for every bin")
-        return min(bins, round(self.max_frequency / self.sample_rate * self.n_fft) + 1)
+        return min(
+            bins,
+            round(self.settings.max_frequency / self.sample_rate * self.settings.n_fft) + 1,
+        )
 
     def transform(self, mixture_BCT: Array) -> Array:
         return transforms.stft(mixture_BCT, **self._how)
@@ -104,8 +112,12 @@ class Spectrogram(Masking):
 
     @property
     def _how(self) -> dict:
-        window = transforms.hann(self.n_fft)
-        return {"window": window, "hop_length": self.hop_length, "dft": self.dft}
+        window = transforms.hann(self.settings.n_fft)
+        return {
+            "window": window,
+            "hop_length": self.settings.hop_length,
+            "dft": self.settings.dft,
+        }
 
 
 def power(spectrum: Array) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 
 from sep.model import transforms
+from sep.model.representations.settings import WaveformSettings
 
 
 class Waveform(nn.Module):
@@ -21,23 +22,27 @@ class Waveform(nn.Module):
       hop_length: samples between frames; below `frame_length`.
     """
 
+    settings: WaveformSettings
     sample_rate: int
-    frame_length: int
-    hop_length: int
 
     outputs = 1
 
     @property
+    def hop_length(self) -> int:
+        """Distance of frames in samples."""
+        return self.settings.hop_length
+
+    @property
     def window(self) -> np.ndarray:
-        return np.sqrt(transforms.hann(self.frame_length))
+        return np.sqrt(transforms.hann(self.settings.frame_length))
 
     def analyse(self, mixture_BCT: Array) -> tuple[Array, tuple[int, ...]]:
         """Frames (B*C, N, F, 1); the context is B and C."""
         batch, channels, length = mixture_BCT.shape
         frames_NF = transforms.frame(
             mixture_BCT.reshape(batch * channels, length),
-            frame_length=self.frame_length,
-            hop_length=self.hop_length,
+            frame_length=self.settings.frame_length,
+            hop_length=self.settings.hop_length,
         )
         return (frames_NF * self.window)[..., None], (batch, channels)
 
@@ -47,8 +52,8 @@ class Waveform(nn.Module):
         """Waves (B, S, C, length) by overlap-add with the dual window."""
         frames_BSNF = jnp.moveaxis(estimates_BNFSK[..., 0], 3, 1)
         waves_BST = transforms.overlap_add(
-            frames_BSNF * transforms.dual_window(self.window, self.hop_length),
-            hop_length=self.hop_length,
+            frames_BSNF * transforms.dual_window(self.window, self.settings.hop_length),
+            hop_length=self.settings.hop_length,
             length=length,
         )
         batch, channels = context

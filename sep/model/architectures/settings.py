@@ -1,0 +1,137 @@
+"""Settings of the architectures, and three sizes of each to compare them at.
+
+`SIZES` has, for about 0.3, 1 and 4 million parameters, the settings that differ from the
+defaults: counted with the base config's magnitudes and two sources. Other representations
+have other numbers of bins, and so other numbers of parameters. `harmonic`, whose semitones
+share their weights, is sized by its work.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sep.runtime.settings import setting
+
+Sizes = dict[str, dict[str, int]]
+_DROPOUT = "Share of activations dropped between layers in training."
+
+
+def _width(default: int, text: str = "Width of the hidden layers.") -> int:
+    return setting(default, text, at_least=1)
+
+
+def _depth(default: int, text: str = "Number of layers.", absent: int | None = None) -> int:
+    legacy = {} if absent is None else {"absent": absent}
+    return setting(default, text, at_least=1, **legacy)
+
+
+def _sizes(depths: tuple[int, int, int], widths: tuple[int, int, int]) -> Sizes:
+    """Sizes by name from depths and widths, small to large."""
+    names = ("small", "medium", "large")
+    return {
+        name: {"width": width, "depth": depth}
+        for name, depth, width in zip(names, depths, widths, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class FnnSettings:
+    """Settings of `fnn`."""
+
+    width: int = _width(512)
+    depth: int = _depth(2, "Number of hidden layers.", absent=2)
+    context: int = setting(0, "Frames on each side that are inputs, too.", at_least=0)
+
+    SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (88, 276, 928))
+
+
+@dataclass(frozen=True)
+class CnnSettings:
+    """Settings of `cnn`."""
+
+    width: int = _width(12, "Channels at the finest level; doubled at each coarser one.")
+    depth: int = _depth(4, "Number of coarser levels.")
+
+    SIZES: ClassVar[Sizes] = _sizes((4, 4, 4), (6, 11, 21))
+
+
+@dataclass(frozen=True)
+class RnnSettings:
+    """Settings of `rnn`."""
+
+    width: int = _width(176)
+    depth: int = _depth(3, "Number of recurrent layers.")
+    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
+    kind: str = setting("mingru", "Cell.", choices=("mingru", "gru", "simple"))
+
+    SIZES: ClassVar[Sizes] = _sizes((3, 3, 3), (72, 176, 432))
+
+
+@dataclass(frozen=True)
+class LstmSettings:
+    """Settings of `lstm`."""
+
+    width: int = _width(512)
+    depth: int = _depth(2, "Number of LSTM layers.")
+    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
+
+    SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (72, 176, 432))
+
+
+@dataclass(frozen=True)
+class OpenUnmixSettings:
+    """Settings of `openunmix`."""
+
+    width: int = _width(512)
+    depth: int = _depth(3, "Number of LSTM layers.")
+    dropout: float = setting(0.4, _DROPOUT, at_least=0, below=1)
+
+    SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (72, 176, 432))
+
+
+@dataclass(frozen=True)
+class TcnSettings:
+    """Settings of `tcn`."""
+
+    width: int = _width(144)
+    depth: int = _depth(6, "Number of convolutional layers.")
+    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
+    dilations: int = setting(
+        6, "Layers after which the dilation starts again at 1 frame.", at_least=1
+    )
+
+    SIZES: ClassVar[Sizes] = _sizes((6, 6, 9), (64, 144, 280))
+
+
+@dataclass(frozen=True)
+class BandsplitSettings:
+    """Settings of `bandsplit`."""
+
+    width: int = _width(96, "Features of a band and frame.")
+    depth: int = _depth(4, "Number of blocks.")
+    heads: int = setting(2, "Attention heads; they divide width.", at_least=1)
+    finest: int = setting(4, "Bins of the lowest bands.", at_least=1)
+    fine: int = setting(12, "Bands after which bands are twice as wide.", at_least=1)
+    along_time: str = setting(
+        "attention", "Layer along time.", choices=("attention", "lstm", "mingru")
+    )
+
+    SIZES: ClassVar[Sizes] = _sizes((2, 5, 6), (60, 104, 208))
+
+
+@dataclass(frozen=True)
+class HarmonicSettings:
+    """Settings of `harmonic`."""
+
+    width: int = _width(48, "Features of a semitone and frame.")
+    depth: int = _depth(3, "Number of blocks.")
+    peaks: int = setting(
+        3,
+        "Number of features, the first ones, whose differences to neighbours are inputs.",
+        at_least=0,
+        absent=3,
+    )
+    dropout: float = setting(
+        0.0, "Share of whole blocks dropped in training.", at_least=0, below=1, absent=0.0
+    )
+
+    SIZES: ClassVar[Sizes] = _sizes((2, 3, 4), (24, 48, 96))

@@ -1,0 +1,104 @@
+"""Settings of a model, and of how recordings are separated with it."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sep.model.architectures import ARCHITECTURES
+from sep.model.names import output_names
+from sep.model.registry import lookup, settings_classes
+from sep.model.representations import REPRESENTATIONS
+from sep.runtime.settings import RUN, part, setting
+
+
+def _blocks(classes: Any) -> dict[str, Any]:
+    return {name: kind() for name, kind in classes().items()}
+
+
+_representations = partial(settings_classes, REPRESENTATIONS)
+_architectures = partial(settings_classes, ARCHITECTURES)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Settings of a separator; they are kept in its release file.
+
+    Attributes:
+      representations, architectures: the settings of each by its name; of those that are
+        not chosen, maybe none.
+    """
+
+    sources: tuple[str, ...] = setting(
+        ("piano", "violin"), "Names of the sources, and of the folders of their stems."
+    )
+    residual: bool = setting(False, "One more output for all that is no named source.")
+    sample_rate: int = setting(
+        44100, "Recordings at other rates are converted.", "Hz", at_least=1
+    )
+    representation: str = setting("magnitude", "Name of the representation.")
+    architecture: str = setting("lstm", "Name of the architecture.")
+    level_free: bool = setting(
+        True, "Features of masks are normalised frame by frame.", absent=False
+    )
+    stereo: bool = setting(
+        False, "Spectrograms have features of how channels differ.", absent=False
+    )
+    representations: dict[str, Any] = part(
+        partial(_blocks, _representations), _representations
+    )
+    architectures: dict[str, Any] = part(partial(_blocks, _architectures), _architectures)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the S outputs, in order. Raises UserError as `output_names`."""
+        return output_names(self.sources, residual=self.residual)
+
+    @property
+    def representation_settings(self) -> Any:
+        """Settings of the chosen representation. Raises UserError if it is unknown."""
+        return lookup(self.representations, "representation", self.representation)
+
+    @property
+    def architecture_settings(self) -> Any:
+        """Settings of the chosen architecture. Raises UserError if it is unknown."""
+        return lookup(self.architectures, "architecture", self.architecture)
+
+    def in_use(self) -> "ModelSettings":
+        """The same without the settings of what is not chosen."""
+        return dataclasses.replace(
+            self,
+            representations={self.representation: self.representation_settings},
+            architectures={self.architecture: self.architecture_settings},
+        )
+
+
+@dataclass(frozen=True)
+class SeparationSettings:
+    """How recordings are separated with a model; kept in its release file."""
+
+    chunk_seconds: float = setting(10.0, "Length of a chunk.", "s", above=0, resumes=RUN)
+    overlap: float = setting(
+        0.1, "Share of a chunk that is crossfaded with the next.", at_least=0, below=1,
+        resumes=RUN,
+    )  # fmt: skip
+    batch_size: int = setting(
+        4, "Chunks of one channel in memory at once.", at_least=1, resumes=RUN
+    )
+    wiener_seconds: float = setting(
+        0.19,
+        "Length, rounded to a power of two of samples, of the frames of the Wiener filter "
+        "that refines the estimates over all channels; 0: no filter.",
+        "s",
+        at_least=0,
+        absent=0.19,
+        resumes=RUN,
+    )
+    wiener_exponent: float = setting(
+        1.25,
+        "Exponent on magnitudes in the filter; 2: the local Gaussian model, less: softer.",
+        above=0,
+        at_most=4,  # from 6 on, powers of silence vanish in float32
+        absent=1.25,
+        resumes=RUN,
+    )

@@ -1,0 +1,89 @@
+"""Settings of training, and of a whole training run."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from sep.data.settings import DataSettings
+from sep.model.settings import ModelSettings, SeparationSettings
+from sep.runtime.settings import RUN, differences, part, resumable, setting
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of the optimiser, of validation and of checkpoints."""
+
+    steps: int = setting(2000, "Training steps.", at_least=1, resumes=RUN)
+    init_from: str = setting("", "Model to start from, as --model of separate.py.")
+    accumulate: int = setting(
+        1, "Parts of a batch that are computed in turn: less memory.", at_least=1
+    )
+    rematerialise: bool = setting(
+        False, "Compute activations again for gradients: less memory."
+    )
+    compute_dtype: str = setting(
+        "float32", "Type in which the network computes.", choices=("float32", "bfloat16")
+    )
+    loss: str = setting("snr", "Name of the loss.")
+    learning_rate: float = setting(1e-3, "Highest learning rate.", at_least=0)
+    warmup_steps: int = setting(100, "Steps of linear warm-up.", at_least=0)
+    clip_norm: float = setting(
+        5.0, "Largest norm of the gradient; inf: no limit.", above=0, finite=False
+    )
+    weight_decay: float = setting(
+        0.0, "Decay of kernels, times the learning rate.", at_least=0, absent=0.0
+    )
+    ema_decay: float = setting(
+        0.995, "Decay of the moving average of the parameters.", at_least=0, below=1
+    )
+    max_skipped: int = setting(
+        10, "Consecutive steps without a finite gradient that end the run.", at_least=1,
+        resumes=RUN,
+    )  # fmt: skip
+    patience: int = setting(
+        0, "Validations without a better score that end the run; 0: no limit.",
+        at_least=0, resumes=RUN,
+    )  # fmt: skip
+    eval_every: int = setting(
+        250, "Steps between validations, each with a checkpoint.", at_least=1
+    )
+    eval_crops: int = setting(32, "Examples of a validation.", at_least=1)
+    eval_seconds: float = setting(6.0, "Length of these examples.", "s", above=0)
+    checkpoint_seconds: float = setting(
+        120.0, "Longest time between checkpoints.", "s", resumes=RUN
+    )
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All settings of a training run."""
+
+    seed: int = setting(0, "Seed of parameters, examples and augmentation.", at_least=0)
+    model: ModelSettings = part(ModelSettings)
+    data: DataSettings = part(DataSettings)
+    train: TrainSettings = part(TrainSettings)
+    separation: SeparationSettings = part(SeparationSettings)
+
+    @property
+    def crop_length(self) -> int:
+        """Length of a training example in samples."""
+        return round(self.data.crop_seconds * self.model.sample_rate)
+
+    @property
+    def eval_length(self) -> int:
+        """Length of a validation example in samples."""
+        return round(self.train.eval_seconds * self.model.sample_rate)
+
+
+def run_differences(before: RunSettings, now: RunSettings, *allowed: str) -> list[str]:
+    """Settings in use that differ: "NAME was X and is Y".
+
+    Args:
+      before: settings of the run that is there.
+      now: settings of the command.
+      *allowed: `RUN`, `MACHINE`: settings that are declared as such may differ.
+    """
+    before, now = (
+        dataclasses.replace(run, model=run.model.in_use()) for run in (before, now)
+    )
+    free = resumable(now, *allowed)
+    return [text for name, text in differences(before, now).items() if name not in free]
