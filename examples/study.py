@@ -1,15 +1,20 @@
-"""The study of docs/study.md: every pair for a little work, the best for more.
+"""Runs the study of docs/study.md: all pairs for a little work, the best ones for more.
 
   python examples/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test --out=runs/study
 
-or make study STUDY_FLAGS="--data=... --tests=... --out=...". First all pairs; then the
-networks that this project began with, two of the pairs as they see frames without their
-level, and the network that was found last, harmonic. Then, from here on without the level,
-the twelve best pairs on the first test for four times as much work; then the four best of
-those for four times as much again, with two seeds. Stop it whenever you like,
-for the same command goes on. Rounds that --rounds leaves out, and that are not in --out,
-are taken from docs/study. With --figures=docs/study tables, plots and sounds are put there,
-as docs/study.md shows them. What follows a lone -- goes to every study.py.
+or make study STUDY_FLAGS="--data=... --tests=... --out=...". The rounds:
+
+1. all pairs of representation and architecture;
+2. the project's original networks;
+3. two of the pairs on level-free features (model.level_free);
+4. harmonic, on level-free features as in all rounds that follow;
+5. the twelve best pairs on the first test, for four times as much work;
+6. the four best of those, for four times as much again, with two seeds.
+
+To resume an interrupted study, repeat the command. --rounds chooses rounds; the results of
+the others are read from --out or else from docs/study. --figures=docs/study copies tables,
+plots and sounds there, as docs/study.md shows them. Arguments after a lone -- are passed to
+every study.py.
 """
 
 import contextlib
@@ -17,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,34 +34,46 @@ from sep.study.plan import SOME_FAILED, names_among
 _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=True)
 _TESTS = flags.DEFINE_string("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/study", "Folder for the rounds.")
-_FIGURES = flags.DEFINE_string("figures", None, "Folder for copies of what is shown.")
+_FIGURES = flags.DEFINE_string(
+    "figures", None, "Folder for copies of tables, plots and sounds."
+)
 _JOBS = flags.DEFINE_integer("jobs", 2, "Cells at once, each on its share of the cores.")
 _TFLOP = flags.DEFINE_float(
     "tflop", 2.5, "Work of a cell of the first round; about 4 minutes on one core."
 )
-_ROUNDS = flags.DEFINE_list("rounds", None, "Only these, by name; default: all.")
+_ROUNDS = flags.DEFINE_list("rounds", None, "Rounds to run, by name; default: all.")
 
 ROOT = Path(__file__).parent.parent
-PROBE_SHARE = 0.5  # of the first round's cells: shorter ones choose rates that end lower
+PROBE_SHARE = 0.5  # of a cell's work; shorter probes choose rates with lower final scores
 TABLES = "results.md", "results.csv"
 LEVEL_FREE = "--config.model.level_free=true"
 PICTURES = "heat_map.png", "bleeding.png", "quality_against_cost.png", "curves.png"
 
 
 class Round(NamedTuple):
-    """One call of study.py."""
+    """One call of study.py.
 
-    name: str  # of its folder
-    times: int  # the work of a cell, in that of the first round's
+    Attributes:
+      name: of the round and of its folder.
+      times: work of a cell, as a multiple of that of the first round.
+      flags: further flags.
+      config: name of the file in configs/.
+      start: names of the rounds from which the best pairs are taken.
+      figures: names of the files that --figures copies.
+      sounds: pairs of which --figures copies the excerpts.
+    """
+
+    name: str
+    times: int
     flags: tuple[str, ...] = ()
     config: str = "study"
-    start: tuple[str, ...] = ()  # the rounds whose best go on
-    shown: tuple[str, ...] = TABLES  # what --figures gets
-    heard: tuple[str, ...] = ()  # pairs whose excerpts it gets, too
+    start: tuple[str, ...] = ()
+    figures: tuple[str, ...] = TABLES
+    sounds: tuple[str, ...] = ()
 
 
 def original(representation: str) -> Round:
-    """A network of the project's beginnings, in its own sizes."""
+    """The round of an original network of the project, in its original size."""
     names = f"--representations={representation}", "--architectures=fnn", "--rates=1e-3"
     return Round(f"original_{representation}", 4, names, f"original_{representation}")
 
@@ -65,8 +83,8 @@ ROUNDS = (
         "all",
         1,
         ("--architectures=fnn,cnn,rnn,lstm,tcn,bandsplit",),
-        shown=TABLES + PICTURES,
-        heard=("waveform-fnn", "magnitude-fnn"),
+        figures=TABLES + PICTURES,
+        sounds=("waveform-fnn", "magnitude-fnn"),
     ),
     original("waveform"),
     original("magnitude"),
@@ -78,7 +96,7 @@ ROUNDS = (
             LEVEL_FREE,
         ),
     ),
-    Round(  # for bins at equal distances of frequency
+    Round(  # harmonic needs bins that are equally spaced in frequency
         "harmonic",
         1,
         (
@@ -91,51 +109,65 @@ ROUNDS = (
         4,
         ("--best=12", LEVEL_FREE),
         start=("all", "harmonic"),
-        shown=TABLES + PICTURES,
+        figures=TABLES + PICTURES,
     ),
     Round(
         "four",
         16,
         ("--best=4", "--seeds=2", LEVEL_FREE),
         start=("twelve",),
-        shown=TABLES + PICTURES,
-        heard=("log_magnitude-harmonic",),
+        figures=TABLES + PICTURES,
+        sounds=("log_magnitude-harmonic",),
     ),
 )
 
 
-def status(command: list[str]) -> int:
-    """Of a command that is left alone to save what it has, if it is to stop."""
+def status_of(command: Sequence[str | Path]) -> int:
+    """Runs a command and returns its status.
+
+    The command handles signals itself, so that it can save its work before it ends.
+    """
     child = subprocess.Popen(command)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     while True:
-        with contextlib.suppress(KeyboardInterrupt):  # the child hears it, too
+        with contextlib.suppress(KeyboardInterrupt):  # the child receives SIGINT, too
             return child.wait()
 
 
 def table_of(name: str) -> Path:
-    """The results of an earlier round: of this study, or those that are published."""
+    """The results of an earlier round: of this study, or else the published ones."""
     ours = Path(_OUT.value) / name / "results.csv"
     return ours if ours.exists() else ROOT / "docs" / "study" / f"{name}_results.csv"
 
 
 def copy_sounds(one: Round, folder: Path) -> None:
-    """The excerpt and what pairs made of it, their first seed, as Ogg of one channel."""
+    """Writes the excerpt and its stems by some pairs, first seed, as mono Ogg files."""
     out = Path(_OUT.value) / one.name
-    found = {"": sorted((out / "excerpt").rglob("*.wav"))}
-    for pair in one.heard:
+    paths = {"": sorted((out / "excerpt").rglob("*.wav"))}  # by prefix of the new names
+    for pair in one.sounds:
         cells = sorted((out / "cells").glob(f"{pair}-*/sounds"))
-        found[f"{pair}_"] = sorted(cells[0].rglob("*.wav")) if cells else []
-    for name, path in ((f"{n}{path.stem}.ogg", path) for n in found for path in found[n]):
+        paths[f"{pair}_"] = sorted(cells[0].rglob("*.wav")) if cells else []
+    for prefix, path in ((prefix, path) for prefix in paths for path in paths[prefix]):
         wave_CT, rate = audio.read(path)
         mono_T1 = wave_CT.mean(0)[:, None]
         sound, ogg = audio.Format(rate, 1), audio.Encoding("ogg", "auto")
-        with audio.writers([folder / name], sound, len(mono_T1), ogg) as (file,):
+        target = folder / f"{prefix}{path.stem}.ogg"
+        with audio.writers([target], sound, len(mono_T1), ogg) as (file,):
             file.write(mono_T1)
 
 
+def copy_figures(one: Round, folder: Path) -> None:
+    """Copies the tables, plots and sounds of a round into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in one.figures:
+        source = Path(_OUT.value) / one.name / name
+        shutil.copyfile(source, folder / f"{one.name}_{name}")
+    if one.sounds:
+        copy_sounds(one, folder / "sounds")
+
+
 def main(argv: list[str]) -> int:
-    """Runs the rounds."""
+    """Runs the rounds; returns the status of the last one that failed, or 0."""
     out, failed = Path(_OUT.value), 0
     chosen = names_among("round", _ROUNDS.value or [], [one.name for one in ROUNDS])
     for one in ROUNDS:
@@ -151,17 +183,12 @@ def main(argv: list[str]) -> int:
             *(f"--probe_share={PROBE_SHARE}", f"--jobs={_JOBS.value}"),
             *(*start, *one.flags, *argv[1:]),
         ]
-        if code := status(command):
+        if code := status_of(command):
             failed = code
             if code != SOME_FAILED:
                 sys.exit(code)
         if _FIGURES.value:
-            for name in one.shown:
-                place = Path(_FIGURES.value, f"{one.name}_{name}")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(out / one.name / name, place)
-            if one.heard:
-                copy_sounds(one, Path(_FIGURES.value, "sounds"))
+            copy_figures(one, Path(_FIGURES.value))
     return failed
 
 

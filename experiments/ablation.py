@@ -1,13 +1,13 @@
-r"""Which training material, and which augmentation, makes a separator generalise?
+r"""Compares training material and augmentation by how well a model generalises.
 
   python experiments/ablation.py --rendered=DATA/train --real=REAL --rooms=ROOMS \
       --tests=seen=TEST_SEEN,unseen=TEST_UNSEEN,real=REAL/valid --out=ABLATION
 
-Trains one small model on each of VARIANTS for equal steps, from the same pieces (see
-`python -m sep.data render`) and the same real solos (`python -m sep.data pair`), scores it
-on every test set, and writes OUT/results.csv, OUT/table.md and OUT/curves.png. Only violins
-and augmentation differ: all variants have the same pianos. A run that was stopped goes on
-with the same command; --jobs=2 trains two variants at a time, each on half the processors.
+Trains one small model on each of VARIANTS for equal steps, on the same rendered pieces
+(`python -m sep.data render`) and real solos (`python -m sep.data pair`), scores it on every
+test set, and writes OUT/results.csv, OUT/table.md and OUT/curves.png. Only violins and
+augmentation differ: all variants have the same pianos. To resume an interrupted run, repeat
+the command. --jobs=2 trains two variants at a time, each on half of the processors.
 """
 
 import concurrent.futures
@@ -36,23 +36,25 @@ _REAL = flags.DEFINE_string("real", None, "Real solos: train/, valid/.", require
 _ROOMS = flags.DEFINE_string("rooms", None, "Impulse responses.", required=True)
 _TESTS = flags.DEFINE_list("tests", None, "Test sets, as name=folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
-_VARIANTS = flags.DEFINE_list("variants", None, "Only these; default: all.")
+_VARIANTS = flags.DEFINE_list("variants", None, "Variants to train; default: all.")
 _STEPS = flags.DEFINE_integer("steps", 1200, "Training steps of each variant.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "Variants trained at a time.", lower_bound=1)
 _ONE = flags.DEFINE_string("one", "philharmonia", "The violin of the variant `one`.")
-_LEFT_OUT = flags.DEFINE_string("left_out", "goodsounds", "The violin none may hear.")
+_LEFT_OUT = flags.DEFINE_string(
+    "left_out", "goodsounds", "The violin that no variant is trained on."
+)
 
 COMPUTED = "bowed-string"
 SOURCES = ("piano", "violin")
 METRIC = "si_sdr"
-IDEAL = "irm"  # what an ideal ratio mask reaches: the measure of a set's difficulty
-SMALL = (  # the base's architecture, narrower, and every other setting the same
+IDEAL = "irm"  # the ideal ratio mask, a measure of a test set's difficulty
+SMALL = (  # the base config with a narrower network
     "--config.model.lstm.width=320",
     "--config.data.batch_size=12",
     "--config.train.eval_every=100",
     "--config.train.eval_crops=24",
 )
-# What a variant switches on; all others have it off.
+# Augmentation of variants with `timbre`; the others have that of PLAIN.
 TIMBRE = {
     "piano": {"pitch_semitones": 1.0, "formant_semitones": 1.0, "body_db": 2.0}
     | {"tilt_db": 1.5, "detune_cents": 5.0},
@@ -65,12 +67,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Variant(NamedTuple):
-    """What one model hears."""
+    """Training material and augmentation of one model.
 
-    violins: str  # one, sampled, all (sampled and computed)
-    timbre: bool = False  # body, formants, pitch: another instrument each time
+    Attributes:
+      violins: "one", "sampled", or "all" (sampled and computed).
+      timbre: whether body, formants and pitch are augmented.
+      rooms: whether simulated rooms are an augmentation.
+      real: whether real solos are added to the rendered ones.
+    """
+
+    violins: str
+    timbre: bool = False
     rooms: bool = False
-    real: bool = False  # real solos beside the rendered ones
+    real: bool = False
 
 
 VARIANTS = {
@@ -82,28 +91,28 @@ VARIANTS = {
     "real": Variant("sampled", real=True),
     "all": Variant("all", timbre=True, rooms=True, real=True),
 }
-BASE = "sampled"  # what the others are compared with
+BASE = "sampled"  # the variant that the others are compared with
 
 
 def main(argv: list[str]) -> None:
-    """Lays out the data, trains, scores, compares."""
+    """Trains and scores the variants, and writes table and curves."""
     cli.expect_no_arguments(argv)
     out = Path(_OUT.value)
     tests = cli.named(_TESTS.value, "--tests")
     names = names_among("variant", _VARIANTS.value or [], VARIANTS)
-    slots = queue.Queue()
+    shares: queue.Queue[set[int] | None] = queue.Queue()
     for processors in shares_of_cores(_JOBS.value):
-        slots.put(processors)
+        shares.put(processors)
 
-    def one(name: str) -> None:
-        processors = slots.get()
+    def train_one(name: str) -> None:
+        processors = shares.get()
         try:
             train_and_score(out, name, VARIANTS[name], tests, processors)
         finally:
-            slots.put(processors)
+            shares.put(processors)
 
     with concurrent.futures.ThreadPoolExecutor(_JOBS.value) as pool:
-        list(pool.map(one, names))
+        list(pool.map(train_one, names))
     rows = rows_of(out, names, list(tests))
     tables.write_csv(out / "results.csv", rows, Row._fields)
     table = report(rows, names, list(tests))
@@ -113,15 +122,22 @@ def main(argv: list[str]) -> None:
 
 
 def train_and_score(
-    out: Path, name: str, variant: Variant, tests: dict, processors
+    out: Path,
+    name: str,
+    variant: Variant,
+    tests: dict[str, str],
+    processors: set[int] | None,
 ) -> None:
-    """One variant from its data to its scores; its commands go on where they stopped."""
+    """Links the data of one variant, trains it and scores it on the test sets.
+
+    Work that an earlier call completed is not repeated.
+    """
     run = out / name
-    lay_out(run / "data", variant)
-    flags_of = list(SMALL) + [f"--config.train.steps={_STEPS.value}"]
-    flags_of.append(f"--config.data.room={ROOM if variant.rooms else 0.0}")
+    link_data(run / "data", variant)
+    settings = list(SMALL) + [f"--config.train.steps={_STEPS.value}"]
+    settings.append(f"--config.data.room={ROOM if variant.rooms else 0.0}")
     for source, strengths in TIMBRE.items():
-        flags_of += [
+        settings += [
             f"--config.data.timbre.{source}.{setting}={value}"
             for setting, value in (strengths if variant.timbre else PLAIN).items()
         ]
@@ -131,7 +147,7 @@ def train_and_score(
         "train.py",
         f"--data={run / 'data'}",
         f"--workdir={run / 'run'}",
-        *flags_of,
+        *settings,
     )
     for test, folder in tests.items():
         place = run / test
@@ -148,7 +164,11 @@ def train_and_score(
 
 
 def call(log: Path, processors: set[int] | None, script: str, *arguments: str) -> None:
-    """Runs one of Sep's scripts on some of the processors."""
+    """Runs one of Sep's scripts on some of the processors; its output goes to a log.
+
+    Raises:
+      RuntimeError: the script fails.
+    """
     with log.open("a") as file:
         status = subprocess.run(
             [sys.executable, str(ROOT / script), *arguments],
@@ -160,41 +180,44 @@ def call(log: Path, processors: set[int] | None, script: str, *arguments: str) -
         raise RuntimeError(f"{script} failed; see {log}")
 
 
-def lay_out(folder: Path, variant: Variant) -> None:
-    """DATA for train.py, of links: all pianos, the variant's violins, real validation."""
+def link_data(folder: Path, variant: Variant) -> None:
+    """Makes a data folder for train.py from links.
+
+    It has all pianos, the variant's violins, and real solos for validation.
+    """
     if folder.exists():
         return
-    making = folder.with_name("data.making")
-    shutil.rmtree(making, ignore_errors=True)
+    part = folder.with_name("data.making")
+    shutil.rmtree(part, ignore_errors=True)
     for source in SOURCES:
-        (making / "train" / source).mkdir(parents=True)
+        (part / "train" / source).mkdir(parents=True)
     for manifest in sorted(Path(_RENDERED.value).glob("*/manifest.json")):
         piece = manifest.parent.resolve()
         violin = json.loads(manifest.read_text())["sources"]["violin"]["instrument"]
         if violin == _LEFT_OUT.value:
             continue
-        link(making / "train/piano", piece / "piano.flac", piece.name)
+        link(part / "train/piano", piece / "piano.flac", piece.name)
         sampled = violin != COMPUTED
         wanted = {"one": violin == _ONE.value, "sampled": sampled, "all": True}
         if wanted[variant.violins]:
-            link(making / "train/violin", piece / "violin.flac", piece.name)
+            link(part / "train/violin", piece / "violin.flac", piece.name)
     if variant.real:
         for source in SOURCES:
             for path in sorted((Path(_REAL.value) / "train" / source).iterdir()):
-                link(making / "train" / source, path.resolve(), path.stem)
+                link(part / "train" / source, path.resolve(), path.stem)
     if variant.rooms:
-        (making / "rooms").symlink_to(Path(_ROOMS.value).resolve())
-    (making / "valid").symlink_to((Path(_REAL.value) / "valid").resolve())
-    making.rename(folder)
+        (part / "rooms").symlink_to(Path(_ROOMS.value).resolve())
+    (part / "valid").symlink_to((Path(_REAL.value) / "valid").resolve())
+    part.rename(folder)
 
 
 def link(folder: Path, path: Path, name: str) -> None:
-    """A link to a sound file, under another name."""
+    """Makes a link with another name to a sound file."""
     (folder / f"{name}{path.suffix}").symlink_to(path)
 
 
 def rows_of(out: Path, names: list[str], tests: list[str]) -> list[Row]:
-    """All scores; those of the ideal mask, which every evaluation repeats, once."""
+    """Reads all scores; those of the ideal mask, which every evaluation repeats, once."""
     rows = [
         row
         for name in names
@@ -205,7 +228,7 @@ def rows_of(out: Path, names: list[str], tests: list[str]) -> list[Row]:
 
 
 def report(rows: list[Row], names: list[str], tests: list[str]) -> str:
-    """A Markdown table: mean SI-SDR, and how it differs from BASE's, 95 % intervals."""
+    """A Markdown table: mean SI-SDR, and its difference from BASE with a 95 % interval."""
     lines = ["| variant | " + " | ".join(tests) + " |", "|---" * (len(tests) + 1) + "|"]
     better = {(s.system, s.test): s for s in differences(rows, BASE, METRIC)}
     for name in (*names, IDEAL):
@@ -221,7 +244,7 @@ def report(rows: list[Row], names: list[str], tests: list[str]) -> str:
 
 
 def draw_curves(out: Path, names: list[str]) -> None:
-    """Validation SI-SDR over steps."""
+    """Plots validation SI-SDR against steps."""
     import matplotlib
 
     matplotlib.use("Agg")

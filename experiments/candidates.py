@@ -1,20 +1,23 @@
-"""Candidates for the model that ships, compared at equal work (docs/roadmap.md).
+"""Compares candidates for the bundled model at equal work (docs/model.md).
 
   python experiments/candidates.py --data=STEMS --tests=B-valid=REAL/valid,unseen=UNSEEN \
       --out=runs/candidates --tflop=120 --jobs=2
 
-Each is configs/piano_violin.py with a few settings changed, trained for the same number of
-floating-point operations in a process of its own, and scored on the test sets. Stop
-whenever you like, the same command goes on; --only=base,complex chooses. Prints a table,
-the best on the first test first.
+A candidate is configs/piano_violin.py with a few settings changed. Each is trained for the
+same number of floating-point operations, in a separate process, and scored on the test
+sets. Prints a table, the best on the first test first. --only=base,complex chooses
+candidates. To resume an interrupted run, repeat the command.
 """
 
 import math
 import runpy
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from sep import cli, config
 from sep.errors import UserError
@@ -29,7 +32,7 @@ _DATA = flags.DEFINE_string("data", None, "Stems, as for train.py.", required=Tr
 _TESTS = flags.DEFINE_list("tests", None, "Test sets: NAME=DIR,...", required=True)
 _OUT = flags.DEFINE_string("out", "runs/candidates", "Folder for the runs.")
 _TFLOP = flags.DEFINE_float(
-    "tflop", 120.0, "Training work of each; 60 to 120 are an hour a core."
+    "tflop", 120.0, "Training work of each; 60 to 120 take an hour of one core."
 )
 _JOBS = flags.DEFINE_integer(
     "jobs", 2, "Runs at once, each on its share of the cores.", lower_bound=1
@@ -39,8 +42,8 @@ _ONLY = flags.DEFINE_list("only", None, "Candidates, by name; default: all.")
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-def config_of(name: str):
-    """One of configs/."""
+def config_of(name: str) -> ConfigDict:
+    """Reads a config from configs/."""
     return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
 
 
@@ -68,7 +71,7 @@ CANDIDATES = {
     "no short windows": {"model.log_magnitude": {"onset_n_fft": 0}},
     "shorter windows": {"model.log_magnitude": {"onset_n_fft": 1024}},
     "one window of 93 ms": {"model.log_magnitude": {"onset_n_fft": 4096}},
-    "told the level": {"model.level_free": False},
+    "with the level": {"model.level_free": False},
     "magnitude": MAGNITUDE,
     "complex": {"model.representation": "complex", "model.complex": LONG},
     "fnn": {"model.architecture": "fnn"},
@@ -97,7 +100,7 @@ CANDIDATES = {
     "no pairs": {"data.aligned": 0.0},
     "timbre": {"data.timbre": {"piano": TIMBRE, "violin": TIMBRE}},
     "rooms": {"data.room": 0.3},
-    "stereo": STEREO | ANY_WIDTH,  # no instrument is the wide one
+    "stereo": STEREO | ANY_WIDTH,  # either instrument may be the wider one
     "stereo as recorded": STEREO,
     "weight decay": {"train.weight_decay": 0.1},
     "stochastic depth": {"model.harmonic": {"dropout": 0.1}},
@@ -110,24 +113,33 @@ CANDIDATES = {
 }
 
 
-def settings_of(changes: dict) -> RunSettings:
-    """The model that ships, with some settings changed."""
+def settings_of(changes: Mapping[str, Any]) -> RunSettings:
+    """Settings of the bundled model with some changed.
+
+    Args:
+      changes: new values by name, "model.stereo". A dict changes only the settings of a
+        block that it names.
+    """
     settings = config_of("piano_violin")
-    settings.separation.wiener_seconds = 0.0  # networks are compared as they are
+    settings.separation.wiener_seconds = 0.0  # networks are compared without the filter
     for name, value in changes.items():
         part, key = name.split(".")
-        settings[part].update({key: value})  # a dict changes what it names
+        settings[part].update({key: value})
     return config.settings_of(settings)
 
 
 def main(argv: list[str]) -> int:
-    """Trains what is missing, prints the table."""
+    """Trains the candidates that are not finished and prints the table.
+
+    Returns:
+      1 if a candidate failed, or else 0.
+    """
     tests = {
         name: Path(place) for name, place in cli.named(_TESTS.value, "--tests").items()
     }
     cli.expect_no_arguments(argv)
     if EXCERPT in tests:
-        raise UserError(f"--tests: {EXCERPT} is the name of another set; choose another")
+        raise UserError(f"--tests: {EXCERPT} is a reserved name; choose another")
     budget = Budget(None, _TFLOP.value)
     study = Study(
         Path(_OUT.value), settings_of({}), budget, Path(_DATA.value), tests, (), 0.0
@@ -151,28 +163,36 @@ def main(argv: list[str]) -> int:
     with locked(study.out, "comparing candidates"):
         study.claim()
         excerpt.write(study, None, 10.0)
-        found = rounds.outcomes(titled, _JOBS.value, cli.commit())
+        outcomes = rounds.outcomes(titled, _JOBS.value, cli.commit())
+    # `outcomes` has printed the errors.
+    results = [(job, found) for job, (found, _) in zip(jobs, outcomes, strict=True) if found]
+    print(table(results, list(tests)))
+    return int(len(results) < len(jobs))
+
+
+def table(results: Sequence[tuple[Job, dict[str, Any]]], tests: Sequence[str]) -> str:
+    """A Markdown table of finished candidates, the best on the first test first."""
     lines = []
-    for job, (result, error) in zip(jobs, found, strict=True):
-        if error:  # told already
-            continue
+    for job, result in results:
         scores = {
             summary.test: summary.value
             for summary in summaries(read_csv(job.folder / SCORES))
             if (summary.source, summary.metric) == (ALL, "si_sdr")
         }
-        lines.append((job.title, result, [scores.get(test, math.nan) for test in tests]))
-    facts = ["M", "GFLOP a second", "minutes", "steps", "hours heard"]
-    columns = ["candidate", *tests, *facts]
-    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-    for title, result, values in sorted(lines, key=lambda line: -line[2][0]):
-        print(
-            f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} "
+        values = [scores.get(test, math.nan) for test in tests]
+        line = (
+            f"| {job.title} | {' | '.join(f'{value:.2f}' for value in values)} "
             f"| {result['parameters'] / 1e6:.2f} | {result['gflop_a_second']:.1f} "
             f"| {result['training_seconds'] / 60:.0f} | {result['steps']} "
             f"| {result['audio_hours']:.1f} |"
         )
-    return int(len(lines) < len(jobs))
+        lines.append((values[0], line))
+    facts = ["M", "GFLOP a second", "minutes", "steps", "hours of audio"]
+    columns = ["candidate", *tests, *facts]
+    header = [f"| {' | '.join(columns)} |", f"{'|---' * len(columns)}|"]
+    return "\n".join(
+        header + [line for _, line in sorted(lines, key=lambda each: -each[0])]
+    )
 
 
 if __name__ == "__main__":

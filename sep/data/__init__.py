@@ -1,1 +1,1 @@
-"""From folders of stems to batches: index, read, mix."""
+"""Training material: folders of stems are indexed, decoded, cropped and mixed to batches."""

@@ -1,19 +1,19 @@
-"""Makes and looks at training material: python -m sep.data SUBCOMMAND."""
+"""Prepares and checks training material: python -m sep.data SUBCOMMAND."""
 
 import importlib
 import sys
 
 SUBCOMMANDS = {  # name: (module with flags and run(), what it does)
-    "check": ("sep.cli.data_check", "looks through a folder of stems before training"),
-    "render": ("sep.cli.data_render", "plays scores, or made-up pieces, into stems"),
+    "check": ("sep.cli.data_check", "checks a folder of stems before training"),
+    "render": ("sep.cli.data_render", "renders scores, or composed pieces, to stems"),
     "rooms": ("sep.cli.data_rooms", "simulates rooms as impulse responses"),
     "map": ("sep.cli.data_map", "makes or mends the sample map of an instrument"),
-    "pair": ("sep.cli.data_pair", "mixes real solos into tracks to validate and test on"),
+    "pair": ("sep.cli.data_pair", "mixes real solos to tracks for validation and test"),
 }
 
 
 def run(argv: list[str]) -> None:
-    """Hands over to a subcommand; only its module is imported, only its flags exist."""
+    """Runs a subcommand. Only its module is imported, hence only its flags exist."""
     if argv[1:] and argv[1] in SUBCOMMANDS:
         module, _ = SUBCOMMANDS[argv[1]]
         sys.argv = [f"python -m sep.data {argv[1]}", *argv[2:]]
@@ -21,7 +21,7 @@ def run(argv: list[str]) -> None:
         return
     lines = [f"  {name:<11}{what}" for name, (_, what) in SUBCOMMANDS.items()]
     usage = "\n".join(["usage: python -m sep.data SUBCOMMAND ...", "", *lines, ""])
-    usage += "\npython -m sep.data SUBCOMMAND --help tells more"
+    usage += "\npython -m sep.data SUBCOMMAND --help lists its flags"
     if argv[1:] in (["-h"], ["--help"], ["--helpfull"]):
         print(usage)
         return

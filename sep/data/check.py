@@ -1,4 +1,4 @@
-"""A look through a folder of stems before training: what there is, and what is wrong.
+"""Checks a folder of stems before training: table of contents, errors, warnings, notes.
 
 Shapes: C channel, T sample.
 """
@@ -6,18 +6,18 @@ Shapes: C channel, T sample.
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from sep import audio
-from sep.data import folders, stems
+from sep.data import folders, rooms, stems
 from sep.errors import UserError
 from sep.model.names import MIXTURE
 
-NEEDED = ("train", "valid")  # without which there is no training
+NEEDED = ("train", "valid")  # splits that training requires
 _FULL_SCALE = 1 - 2.0**-15  # the largest sample of 16 bits
 _HEADINGS = (
     ("split", "source", "files", "hours", "rates (Hz)", "channels")
@@ -26,36 +26,99 @@ _HEADINGS = (
 
 
 class Report(NamedTuple):
-    """A recording, read once from end to end; or why it cannot be."""
+    """Measurements of one recording that was read from end to end.
 
-    error: str = ""  # if there is one, the rest says nothing
+    Attributes:
+      error: why it cannot be read; the other fields are then meaningless.
+      format: sample rate and channels.
+      length: in samples.
+      power: mean square of the samples.
+      peak: largest magnitude.
+      active: share of blocks that are not silent.
+      clips: runs of samples held at full scale.
+      digest: hash of the samples, independent of the file format.
+    """
+
+    error: str = ""
     format: audio.Format = audio.Format(0, 0)
-    length: int = 0  # samples
-    power: float = 0.0  # mean square
+    length: int = 0
+    power: float = 0.0
     peak: float = 0.0
-    active: float = 0.0  # share of blocks that are not silent
-    clips: int = 0  # runs of samples held at full scale
-    digest: str = ""  # of the samples, whatever the file's format
+    active: float = 0.0
+    clips: int = 0
+    digest: str = ""
 
     @property
     def seconds(self) -> float:
-        """Its duration."""
+        """Duration in seconds."""
         return self.length / self.format.sample_rate
 
 
 class Summary(NamedTuple):
-    """The table's rows, and a line for each thing found."""
+    """Result of a check.
 
-    rows: list[tuple[str, ...]]  # see `_HEADINGS`
-    errors: list[str]  # training would fail
-    warnings: list[str]  # training would leave something out, or scores would mislead
+    Attributes:
+      rows: cells of the table, in the order of `_HEADINGS`.
+      errors: what training would fail on, a line each.
+      warnings: what training would skip, or what makes scores misleading.
+      notes: everything else of interest.
+    """
+
+    rows: list[tuple[str, ...]]
+    errors: list[str]
+    warnings: list[str]
     notes: list[str]
 
 
+def check_folder(
+    data: Path,
+    sources: list[str],
+    *,
+    sample_rate: int,
+    room_seconds: float,
+    crop_seconds: float,
+    missing_is_silence: bool,
+    progress: Callable[[Iterable[Path]], Iterable[Path]],
+) -> Summary:
+    """Reads all splits and rooms of a data set, and summarises what is in them.
+
+    Args:
+      data: folder with train/, valid/, perhaps test/ and rooms/.
+      sources: names of the sources.
+      sample_rate: of training, in Hz.
+      room_seconds: length kept of impulse responses.
+      crop_seconds: length of a training crop; shorter recordings are noted.
+      missing_is_silence: whether a source without a file in a track is silent there.
+      progress: wraps the paths while they are read, to show a progress bar.
+    """
+    indices, missing = {}, []
+    for split in folders.SPLITS:
+        try:
+            if split in NEEDED or (data / split).exists():
+                indices[split] = folders.index_of(data / split, sources)
+        except UserError as error:
+            missing.append(str(error))
+    try:
+        rooms.load(data / "rooms", sample_rate, room_seconds)
+    except UserError as error:
+        missing.append(str(error))
+    paths = dict.fromkeys(
+        path for index in indices.values() for name in sources for path in index.files(name)
+    )
+    summary = summarise(
+        indices,
+        {path: examine(path) for path in progress(paths)},
+        crop_seconds=crop_seconds,
+        missing_is_silence=missing_is_silence,
+    )
+    return summary._replace(errors=missing + summary.errors)
+
+
 def examine(path: Path) -> Report:
-    """Reads a recording in blocks. What is wrong with it is in the report."""
+    """Measures a recording, block by block. Errors of reading are put into the report."""
     digest, clips, power, peak = hashlib.blake2b(digest_size=16), 0, 0.0, 0.0
-    length, active = 0, []
+    length = 0
+    active: list[np.ndarray] = []
     try:
         found = audio.probe(path)
         for block_CT in audio.blocks(path):
@@ -64,11 +127,11 @@ def examine(path: Path) -> Report:
             loudest = float(np.abs(block_CT).max())
             peak = max(peak, loudest)
             active.append(stems.activity(block_CT))
-            if loudest >= _FULL_SCALE:  # seldom
+            if loudest >= _FULL_SCALE:  # rare; counting is slow
                 clips += clipped_runs(block_CT)
                 if loudest > stems.LOUDEST:
                     raise UserError(f"{path}: {stems.TOO_LOUD}")
-            digest.update((block_CT.T + np.float32(0)).tobytes())  # -0 is 0
+            digest.update((block_CT.T + np.float32(0)).tobytes())  # turns -0 into 0
     except UserError as error:
         return Report(error=str(error))
     share = float(np.concatenate(active).mean())
@@ -77,21 +140,23 @@ def examine(path: Path) -> Report:
 
 
 def clipped_runs(wave_CT: np.ndarray) -> int:
-    """How often a channel stays at one value of full scale for three samples or more."""
+    """Counts runs of three or more equal samples at full scale, over all channels."""
     held_CT = (np.abs(wave_CT[:, 1:]) >= _FULL_SCALE) & (wave_CT[:, 1:] == wave_CT[:, :-1])
     twice_CT = held_CT[:, 1:] & held_CT[:, :-1]
     return int((twice_CT & ~np.pad(twice_CT, ((0, 0), (1, 0)))[:, :-1]).sum())
 
 
 def sources_of(data: Path) -> list[str]:
-    """The names of the sources in a data set, by how folders and files are called.
+    """Guesses the names of a data set's sources from the names of folders and files.
 
-    A folder that several splits have is a source, unless its files bear the same names as
-    those of many others: it is a track. So are names that several of the other folders
-    have a file of. What is left and has sound is a source, too.
+    These are sources:
+      - a folder name that several splits have, unless every file in it has a name that
+        many folders have a file of: such a folder is a track;
+      - a file name that occurs in several of the remaining folders, which are tracks;
+      - a remaining folder that contains sound, but none of the sources above.
 
     Raises:
-      UserError: nothing of this kind is found.
+      UserError: no source is found.
     """
     places = [
         place
@@ -104,16 +169,7 @@ def sources_of(data: Path) -> list[str]:
         place: {path.stem for path in folders.listed(place) if folders.is_sound(path)}
         for place in places
     }
-    folders_with = defaultdict(set)
-    for place, inside in files.items():
-        for name in inside:
-            folders_with[name].add(place.name)
-    splits_with = Counter(
-        place.name
-        for place, inside in files.items()
-        if not inside or any(len(folders_with[name]) < 3 for name in inside)
-    )
-    sources = {name for name, count in splits_with.items() if count > 1}
+    sources = _folders_of_solos(files)
     names = {place: inside for place, inside in files.items() if place.name not in sources}
     tracks_with = Counter(name for inside in names.values() for name in inside)
     sources |= {
@@ -132,6 +188,24 @@ def sources_of(data: Path) -> list[str]:
     return sorted(sources)
 
 
+def _folders_of_solos(files: Mapping[Path, set[str]]) -> set[str]:
+    """Returns the names of folders that several splits have and that are not tracks.
+
+    Args:
+      files: names of the sound files directly in each folder, without suffix.
+    """
+    folders_with = defaultdict(set)
+    for place, inside in files.items():
+        for name in inside:
+            folders_with[name].add(place.name)
+    splits_with = Counter(
+        place.name
+        for place, inside in files.items()
+        if not inside or any(len(folders_with[name]) < 3 for name in inside)
+    )
+    return {name for name, count in splits_with.items() if count > 1}
+
+
 def summarise(
     indices: Mapping[str, folders.Index],
     reports: Mapping[Path, Report],
@@ -139,14 +213,18 @@ def summarise(
     crop_seconds: float,
     missing_is_silence: bool,
 ) -> Summary:
-    """What the reports on the files of each split come to.
+    """Summarises the reports on the files of each split.
 
-    Recordings of fewer than `crop_seconds` are noted: training pads them.
+    Args:
+      indices: split -> its index.
+      reports: path -> report, for all files of the indices.
+      crop_seconds: length of a training crop; shorter recordings are noted.
+      missing_is_silence: whether a source without a file in a track is silent there.
     """
     summary = Summary([], [], [], [])
     for split, index in indices.items():
-        fatal = summary.errors if split in NEEDED else summary.warnings
-        fatal += folders.faults(index, missing_is_silence)
+        severe = summary.errors if split in NEEDED else summary.warnings
+        severe += folders.faults(index, missing_is_silence)
         if index.others:
             summary.notes.append(folders.ignored(index))
         for source in index.solos:
@@ -155,39 +233,52 @@ def summarise(
             summary.rows.append(_row(split, source, good, len(files) - len(good)))
             place = index.folder / source
             if files and not good:
-                fatal.append(f"{place}: no recording can be read; replace them")
+                severe.append(f"{place}: no recording can be read; replace them")
             elif files and not any(report.active for report in good):
-                fatal.append(f"{place}: nothing but silence; replace the recordings")
+                severe.append(f"{place}: all recordings are silent; replace them")
             for path, report in files.items():
-                _judge(path, report, crop_seconds, summary)
-        for track, files in index.tracks.items():
-            known = {name: reports[paths[0]] for name, paths in files.items() if paths}
-            seconds = {name: r.seconds for name, r in known.items() if not r.error}
-            if seconds and (problem := stems.uneven(track, seconds)):
-                summary.warnings.append(problem)
-    _compare(indices, reports, summary)
+                _add_recording(path, report, crop_seconds, summary)
+        _add_uneven_tracks(index, reports, summary)
+    _add_duplicates(indices, reports, summary)
     return summary
 
 
-def _judge(path: Path, report: Report, crop_seconds: float, summary: Summary) -> None:
-    """Adds what is wrong with one recording."""
+def _add_recording(
+    path: Path, report: Report, crop_seconds: float, summary: Summary
+) -> None:
+    """Adds the warnings and notes on one recording."""
     if report.error:
         summary.warnings.append(report.error)
         return
     if not report.active:
-        summary.warnings.append(f"{path}: is silent")
+        summary.warnings.append(f"{path}: is silent; replace it")
     if report.clips:
         times = "once" if report.clips == 1 else f"{report.clips} times"
-        summary.warnings.append(f"{path}: is clipped {times}; record or export it lower")
+        summary.warnings.append(
+            f"{path}: is clipped {times}; record or export it at a lower level"
+        )
     if report.seconds < crop_seconds:
         summary.notes.append(
-            f"{path}: is shorter ({report.seconds:.2f} s) than the excerpts that training "
-            f"takes ({crop_seconds:g} s), and would be padded with silence"
+            f"{path}: is shorter ({report.seconds:.2f} s) than a training crop "
+            f"({crop_seconds:g} s), and is padded with silence"
         )
 
 
-def _compare(indices, reports, summary: Summary) -> None:
-    """Adds what is there more than once. What is silent is like all that is silent."""
+def _add_uneven_tracks(
+    index: folders.Index, reports: Mapping[Path, Report], summary: Summary
+) -> None:
+    """Adds warnings on tracks whose stems differ in length."""
+    for track, files in index.tracks.items():
+        known = {name: reports[paths[0]] for name, paths in files.items() if paths}
+        seconds = {name: r.seconds for name, r in known.items() if not r.error}
+        if seconds and (problem := stems.uneven(track, seconds)):
+            summary.warnings.append(problem)
+
+
+def _add_duplicates(
+    indices: Mapping[str, folders.Index], reports: Mapping[Path, Report], summary: Summary
+) -> None:
+    """Adds recordings with equal samples; silent ones are left out, they are all equal."""
     places = defaultdict(list)  # digest: (split, path)
     for split, index in indices.items():
         for path in dict.fromkeys(p for source in index.solos for p in index.files(source)):
@@ -199,12 +290,13 @@ def _compare(indices, reports, summary: Summary) -> None:
                 summary.notes.append(f"{other}: has the same sound as {path}")
             else:
                 summary.warnings.append(
-                    f"{other}: has the same sound as {path}, so {other_split} tests what "
-                    f"{split} has; take one of them away"
+                    f"{other}: has the same sound as {path}; remove one of them, or "
+                    f"{other_split} is not independent of {split}"
                 )
 
 
 def _row(split: str, source: str, good: list[Report], unreadable: int) -> tuple[str, ...]:
+    """Returns the table's row on one source of a split, from the readable recordings."""
     seconds = sum(report.seconds for report in good)
     counts = [str(len(good) + unreadable), f"{seconds / 3600:.2f}"]
     if not good:
@@ -233,7 +325,7 @@ def _decibels(amplitude: float) -> str:
 
 
 def table(summary: Summary) -> str:
-    """The rows as text."""
+    """Formats the rows as text with aligned columns."""
     lines = [_HEADINGS, *summary.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -8,7 +8,6 @@ Shapes: S source, C channel, T sample.
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +20,9 @@ from sep.errors import UserError
 from sep.evaluation.metrics import METRICS, Signals, measure
 from sep.evaluation.tracks import Place, Track, file_of, read
 from sep.model.names import MIXTURE
-from sep.runtime.files import remove, replacing
+from sep.runtime.files import remove
 from sep.runtime.progress import progress_bar
+from sep.runtime.record import Record
 
 REFERENCE = "reference"  # name of the true sources on the listening page
 WINDOW_SECONDS = 1.0  # of the windows of BSS Eval and of leakage, which touch each other
@@ -154,21 +154,20 @@ class _Note:
     """File with the scores of a system on a track, and with what they depend on."""
 
     def __init__(self, out: Path, place: Place, system: System):
-        self._path = (
-            out / "scores" / _file_name(place.test) / place.name
-        ) / f"{_file_name(system.name)}.json"
+        folder = out / "scores" / _file_name(place.test) / place.name
         files = [
             file_of(place.mixture),
             *(file_of(path, "see --sources") for path in place.references.values()),
         ]
         stats = [path.stat() for path in files]
-        self._facts = {
+        asked = {
             "system": system.identity(place),
             "files": [
                 [str(p), s.st_size, s.st_mtime_ns]
                 for p, s in zip(files, stats, strict=True)
             ],
         }
+        self._record = Record(folder / f"{_file_name(system.name)}.json", asked)
         self._place, self._system = place, system
 
     def read(self) -> TrackScores | None:
@@ -177,16 +176,16 @@ class _Note:
         Returns:
           None if there is no note, or if what the scores depend on has changed.
         """
+        note = self._record.matching()
         try:
-            note = json.loads(self._path.read_text("utf-8"))
-            if {name: note[name] for name in self._facts} != self._facts:
+            if note is None:
                 return None
             found: TrackScores = {}
             for row in (Row(*row) for row in note["rows"]):
                 value = np.nan if row.value is None else float(row.value)
                 found.setdefault(row.metric, {})[row.source] = value
             versions = _versions(note, found)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):  # the note is damaged
             return None
         return {
             name: values
@@ -201,12 +200,10 @@ class _Note:
         rows = _rows(self._place, self._system, found)
         note = {
             "format": FORMAT,
-            **self._facts,
             "metrics": {name: metric.version for name, metric in METRICS.items()},
             "rows": [[*row[:-1], json_number(row.value)] for row in rows],
         }
-        with replacing(self._path) as part:
-            part.write_text(json.dumps(note), "utf-8")
+        self._record.write(note, indent=None)
 
 
 def _versions(note: dict[str, Any], found: TrackScores) -> dict[str, int]:

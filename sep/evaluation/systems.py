@@ -17,6 +17,7 @@ from sep.evaluation.references import ReferenceOptions
 from sep.evaluation.score import System
 from sep.evaluation.tracks import Place, Track, describe, file_of
 from sep.model.release import load_model, locate_model
+from sep.runtime import record
 from sep.separation import manifest
 from sep.separation.inference import Separation
 
@@ -41,7 +42,7 @@ def of_model(name: str, model: str, sources: Sequence[str]) -> System:
             f"{model}: has no output for {', '.join(sorted(missing))}; see --sources"
         )
     separation = Separation(loaded)
-    identity = f"{manifest.FORMAT} {manifest.sha256(locate_model(model))}"
+    identity = f"{manifest.FORMAT} {record.sha256(locate_model(model))}"
 
     def estimate(track: Track) -> np.ndarray:
         stems = separation(track.mixture_CT.T, track.sample_rate)
@@ -60,7 +61,7 @@ def of_reference(name: str, sources: Sequence[str], options: ReferenceOptions) -
       UserError: as `references.build`.
     """
     reference = references.build(name, sources, options)
-    learned = manifest.sha256(options.nmf) if name == "nmf" and options.nmf else None
+    learned = record.sha256(options.nmf) if name == "nmf" and options.nmf else None
     identity = json.dumps([name, options.transform, learned])
 
     def estimate(track: Track) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Models: from a mixture to its sources, and the files they are kept in."""
+"""Models: separators, their settings, and the release files that contain them."""

@@ -1,8 +1,9 @@
 """Discrete Fourier transforms of real frames and their inverses, in two forms.
 
-`fft` is the fast algorithm. `matrix` is products with constant matrices, for devices
-whose units for products are far ahead of their FFTs; there products of float32 are often
-rounded to fewer bits unless they ask, as these do, for full precision.
+- `fft` is the fast Fourier transform.
+- `matrix` multiplies by constant matrices. It suits devices that compute products far
+  faster than FFTs. Some of them round products of float32 to fewer bits by default; the
+  products here request full precision.
 
 Shapes: N frame, K sample of a frame, F bin, F = n_fft // 2 + 1. Any axes may lead.
 """
@@ -16,10 +17,11 @@ from jax import Array
 
 
 def matrix_rfft(frames_NK: Array) -> Array:
-    """`jnp.fft.rfft` along the last axis as two products: complex (..., N, F).
+    """Returns `jnp.fft.rfft` along the last axis, complex (..., N, F), as two products.
 
-    Cosines are even and sines odd around sample 0, and frames repeat: samples n and
-    n_fft - n are added for the one and subtracted for the other, which halves the work.
+    A frame is periodic, a cosine even and a sine odd about sample 0. Samples n and
+    n_fft - n are therefore added for the cosines and subtracted for the sines, which halves
+    the work.
     """
     cosine_FF, sine_FF, weight_F = _waves(frames_NK.shape[-1], frames_NK.dtype)
     mirrored_NK = jnp.roll(jnp.flip(frames_NK, -1), 1, -1)  # sample -n in place of n
@@ -29,7 +31,7 @@ def matrix_rfft(frames_NK: Array) -> Array:
 
 
 def matrix_irfft(spectrum_NF: Array, n_fft: int) -> Array:
-    """`jnp.fft.irfft` along the last axis as two products: real (..., N, n_fft)."""
+    """Returns `jnp.fft.irfft` along the last axis, real (..., N, n_fft), as two products."""
     cosine_FF, sine_FF, weight_F = _waves(n_fft, spectrum_NF.real.dtype)
     even_NF = product(spectrum_NF.real * weight_F, cosine_FF)
     odd_NF = product(spectrum_NF.imag, sine_FF)
@@ -37,21 +39,21 @@ def matrix_irfft(spectrum_NF: Array, n_fft: int) -> Array:
     return jnp.concatenate([even_NF - odd_NF, mirrored_NF], -1) * (2 / n_fft)
 
 
-def product(left: Array, right: Array) -> Array:
-    """Of matrices, with all the precision that an accelerator has."""
+def product(left: Array, right: Array | np.ndarray) -> Array:
+    """Multiplies matrices at the highest precision of the device."""
     return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 
 @lru_cache(maxsize=2)
 def _waves(n_fft: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosine and sine (F, F) of each bin at the first F samples, and weights (F,).
+    """Returns the cosine and sine (F, F) of each bin at F samples, and weights (F,).
 
-    The matrices are symmetric, so one pair serves both directions. A half weighs what is
-    its own mirror image: of samples the first and, if n_fft is even, the middle one, of
-    bins 0 Hz and, if n_fft is even, half the sample rate.
+    The matrices are symmetric, so one pair serves both directions. The weight is a half
+    where an index is its own mirror image, else 1. These are the first sample and 0 Hz and,
+    if n_fft is even, the middle sample and half the sample rate.
     """
     index_F = np.arange(n_fft // 2 + 1)
-    turn_FF = np.outer(index_F, index_F) % n_fft  # in whole numbers: no phase is rounded
+    turn_FF = np.outer(index_F, index_F) % n_fft  # in integers: phases are not rounded
     angle_K = 2 * np.pi * np.arange(n_fft) / n_fft
     cosine_FF = np.cos(angle_K).astype(dtype)[turn_FF]
     sine_FF = np.sin(angle_K).astype(dtype)[turn_FF]

@@ -7,16 +7,17 @@ import numpy as np
 
 from sep.errors import UserError
 
-DEFAULT_MODEL = "piano-violin"  # the bundled one that commands and `load` take
+DEFAULT_MODEL = "piano-violin"  # bundled model that commands and `load` use by default
 MIXTURE = "mixture"  # name of the file of a track's mixture
-RESIDUAL = "residual"  # name of the output for all that is no named source
+RESIDUAL = "residual"  # name of the output for everything that is no named source
 REFERENCE_RMS = 2.0**-4  # level at which networks are trained
 
 
 def level_gain(rms: float) -> float:
-    """The power of two that brings a recording's RMS nearest to `REFERENCE_RMS`.
+    """Returns the power of two that brings a recording's RMS nearest to `REFERENCE_RMS`.
 
-    A power of two is undone without rounding. Digital silence keeps its level.
+    Scaling by a power of two can be undone without rounding. The gain of digital silence
+    is 1.
     """
     if rms <= 0:
         return 1.0
@@ -24,15 +25,17 @@ def level_gain(rms: float) -> float:
 
 
 def output_names(sources: Sequence[str], *, residual: bool) -> tuple[str, ...]:
-    """Names of the S outputs of a model, in order: its sources and maybe the residual.
+    """Returns the names of a model's S outputs, in order: sources, then the residual.
+
+    Stems are written to files of these names.
 
     Raises:
-      UserError: they are not different file names, which stems are written to.
+      UserError: the names are not distinct, or one is no file name.
     """
     names = (*sources, *([RESIDUAL] if residual else []))
     if not names or len(set(names)) < len(names):
         raise UserError(f"model.sources must be different names: {', '.join(names)}")
-    for name in names:  # a release file from elsewhere must not choose other folders
+    for name in names:  # an untrusted release file must not choose other folders
         if PurePath(name).name != name or name in ("", "..") or not name.isprintable():
             raise UserError(f"model.sources: {name!r} is not a file name")
     return names

@@ -5,14 +5,14 @@ from ml_collections import ConfigDict
 from sep.errors import UserError
 from sep.model.architectures import ARCHITECTURES
 
-MILLIONS = {"small": 0.3, "medium": 1.0, "large": 4.0}  # of parameters, about
+MILLIONS = {"small": 0.3, "medium": 1.0, "large": 4.0}  # approximate number of parameters
 
 
 def sized(config: ConfigDict, size: str) -> ConfigDict:
-    """Changes a config so that all architectures have this size, and returns it.
+    """Sets all architectures of a config to a size, in place, and returns the config.
 
     Raises:
-      UserError: there is no such size; the message lists all.
+      UserError: the size is unknown; the message lists all.
     """
     if size not in MILLIONS:
         raise UserError(f"unknown size {size!r}; known: {', '.join(MILLIONS)}")

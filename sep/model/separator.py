@@ -1,4 +1,4 @@
-"""The one idea: synthesise(estimate(analyse(mixture))), and the stems sum to it."""
+"""Separators: analyse a mixture, estimate its sources, synthesise them."""
 
 import flax.linen as nn
 import jax
@@ -7,7 +7,7 @@ from jax import Array
 
 from sep.errors import UserError
 from sep.model.architectures import ARCHITECTURES
-from sep.model.consistency import share_rest
+from sep.model.consistency import AnyArray, share_rest
 from sep.model.registry import lookup
 from sep.model.representations import REPRESENTATIONS
 from sep.model.representations.masking import Masking
@@ -16,15 +16,15 @@ from sep.model.settings import ModelSettings
 
 
 class Separator(nn.Module):
-    """A mixture (B, C, T) in, its sources (B, S, C, T) out; they sum to the mixture.
+    """Separates a mixture (B, C, T) into sources (B, S, C, T) that sum to it.
 
     Attributes:
       representation: see `sep.model.representations`.
       architecture: see `sep.model.architectures`.
-      num_sources: S; with a residual that is one more than the named sources.
-      dtype: in which the architecture computes; its parameters, and sound, are float32.
-      level_free: whether networks see each frame as if it were as loud as any other.
-      stereo: whether they see how each channel differs from the others, too.
+      num_sources: S; a residual counts as one more source.
+      dtype: type in which the architecture computes. Parameters and waves are float32.
+      level_free: whether the features of each frame are normalised.
+      stereo: whether features include the differences of each channel from the others.
     """
 
     representation: nn.Module
@@ -36,28 +36,31 @@ class Separator(nn.Module):
 
     @nn.compact
     def __call__(self, mixture_BCT: Array, beside_BCT: Array | None = None) -> Array:
-        """Separates each channel by itself, but for what it knows of others.
+        """Separates channels independently, apart from inter-channel features.
 
-        `beside_BCT` are the `others`, for who has only some of the channels here.
+        Args:
+          mixture_BCT: at the reference level.
+          beside_BCT: the mean of the other channels for each channel; by default it is
+            computed by `others`. Pass it if `mixture_BCT` has only some of the channels.
         """
         features_BNFK, context = self.representation.analyse(mixture_BCT)
         if self.level_free:
             features_BNFK = level_free(features_BNFK)
         if self.stereo:
             beside_BCT = others(mixture_BCT) if beside_BCT is None else beside_BCT
-            between_BNFK = self.representation.between(context, beside_BCT)
-            features_BNFK = jnp.concatenate([features_BNFK, between_BNFK], 3)
+            difference_BNFK = self.representation.channel_difference(context, beside_BCT)
+            features_BNFK = jnp.concatenate([features_BNFK, difference_BNFK], 3)
         features_BNFK = Standardise(name="standardise")(features_BNFK)
         estimates_BNFSK = self.estimate(features_BNFK.astype(self.dtype))
         sources_BSCT = self.representation.synthesise(
             estimates_BNFSK.astype(jnp.float32), context, mixture_BCT.shape[-1]
         )
-        # Accelerators round the factors of a product unless they are told not to.
+        # By default accelerators round the factors of products to fewer bits.
         with jax.default_matmul_precision("highest"):
             return share_rest(mixture_BCT, sources_BSCT)
 
     def estimate(self, features_BNFK: Array) -> Array:
-        """What the architecture says with its parameters in `dtype`."""
+        """Runs the architecture with its parameters cast to `dtype`."""
         call = nn.map_variables(
             lambda architecture, features_BNFK: architecture(
                 features_BNFK,
@@ -73,8 +76,12 @@ class Separator(nn.Module):
         return call(self.architecture, features_BNFK)
 
 
-def others(mixture_CT: Array) -> Array:
-    """What is beside each channel (..., C, T): the mean of all others; of mono, itself."""
+def others(mixture_CT: AnyArray) -> AnyArray:
+    """Returns the mean of all other channels for each channel; mono is returned as it is.
+
+    Args:
+      mixture_CT: (..., C, T), a NumPy or JAX array.
+    """
     channels = mixture_CT.shape[-2]
     if channels == 1:
         return mixture_CT
@@ -82,10 +89,10 @@ def others(mixture_CT: Array) -> Array:
 
 
 def level_free(features_BNFK: Array) -> Array:
-    """Frames of zero mean and unit deviation, silent ones aside: how loud is not told.
+    """Normalises each frame to zero mean and unit deviation, except silent ones.
 
-    Layer normalisation (Ba, Kiros and Hinton 2016) of what a network sees, so that it
-    need not learn that a chord is the same chord at any level.
+    This is layer normalisation (Ba, Kiros and Hinton 2016) of a network's input. The
+    network need not learn that a chord is the same chord at any level.
     """
     mean_BN11 = features_BNFK.mean((2, 3), keepdims=True)
     variance_BN11 = features_BNFK.var((2, 3), keepdims=True)
@@ -93,16 +100,17 @@ def level_free(features_BNFK: Array) -> Array:
 
 
 class Standardise(nn.Module):
-    """Brings every bin (F, K) to zero mean and unit deviation.
+    """Standardises every bin (F, K) to zero mean and unit deviation.
 
-    Both are parameters that start as the statistics of the batch that initialises the
-    network (after Salimans and Kingma 2016), so initialise with real mixtures.
+    Mean and deviation are parameters. They are initialised with the statistics of the batch
+    that initialises the network (after Salimans and Kingma 2016), which should therefore be
+    real mixtures.
     """
 
     @nn.compact
     def __call__(self, features_BNFK: Array) -> Array:
         mean_FK = self.param("mean", lambda _: features_BNFK.mean((0, 1)))
-        # The floor, against bins that happen to be silent, is relative to all bins.
+        # The floor relative to all bins is for bins that are silent in this batch.
         deviation_FK = self.param(
             "deviation",
             lambda _: features_BNFK.std((0, 1)) + 0.1 * features_BNFK.std() + 1e-6,
@@ -114,11 +122,11 @@ class Standardise(nn.Module):
 
 
 def build(model: ModelSettings) -> Separator:
-    """The separator that the settings describe.
+    """Builds the separator that settings describe.
 
     Raises:
-      UserError: no representation or architecture has that name; the message lists all.
-        Or `stereo` is set for a representation that is no spectrogram.
+      UserError: the representation or architecture is unknown; the message lists all. Or
+        `stereo` is set and the representation is no spectrogram.
     """
     representation = lookup(REPRESENTATIONS, "representation", model.representation)
     architecture = lookup(ARCHITECTURES, "architecture", model.architecture)
@@ -129,12 +137,15 @@ def build(model: ModelSettings) -> Separator:
             for name, entry in REPRESENTATIONS.items()
             if issubclass(entry.module_class(), Spectrogram)
         ]
-        raise UserError(f"model.stereo is for spectrograms: {', '.join(sorted(known))}")
+        raise UserError(
+            f"model.stereo needs a spectrogram, not {model.representation}; choose a "
+            f"representation of {', '.join(sorted(known))}"
+        )
     return Separator(
         representation=kind(model.representation_settings, model.sample_rate),
         architecture=architecture.module_class()(model.architecture_settings),
         num_sources=len(model.outputs),
-        # Masks do not depend on the level; an estimate that is a wave does.
+        # Masks do not depend on the level; estimates that are waves do.
         level_free=model.level_free and issubclass(kind, Masking),
         stereo=model.stereo,
     )

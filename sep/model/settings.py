@@ -1,4 +1,4 @@
-"""Settings of a model, and of how recordings are separated with it."""
+"""Settings of models, and of separation with a model."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _architectures = partial(settings_classes, ARCHITECTURES)
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Settings of a separator; they are kept in its release file.
+    """Settings of a separator. Release files contain them.
 
     Attributes:
-      representations, architectures: the settings of each by its name; of those that are
-        not chosen, maybe none.
+      representations, architectures: settings of each by its name. Those that are not
+        chosen may be missing.
     """
 
     sources: tuple[str, ...] = setting(
@@ -42,7 +42,7 @@ class ModelSettings:
         True, "Features of masks are normalised frame by frame.", absent=False
     )
     stereo: bool = setting(
-        False, "Spectrograms have features of how channels differ.", absent=False
+        False, "Spectrograms have features of the differences of channels.", absent=False
     )
     representations: dict[str, Any] = part(
         partial(_blocks, _representations), _representations
@@ -51,21 +51,21 @@ class ModelSettings:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the S outputs, in order. Raises UserError as `output_names`."""
+        """Names of the S outputs, in order; raises UserError as `output_names` does."""
         return output_names(self.sources, residual=self.residual)
 
     @property
     def representation_settings(self) -> Any:
-        """Settings of the chosen representation. Raises UserError if it is unknown."""
+        """Settings of the chosen representation; raises UserError if it is unknown."""
         return lookup(self.representations, "representation", self.representation)
 
     @property
     def architecture_settings(self) -> Any:
-        """Settings of the chosen architecture. Raises UserError if it is unknown."""
+        """Settings of the chosen architecture; raises UserError if it is unknown."""
         return lookup(self.architectures, "architecture", self.architecture)
 
     def in_use(self) -> "ModelSettings":
-        """The same without the settings of what is not chosen."""
+        """Returns the settings with only the chosen representation and architecture."""
         return dataclasses.replace(
             self,
             representations={self.representation: self.representation_settings},
@@ -75,7 +75,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class SeparationSettings:
-    """How recordings are separated with a model; kept in its release file."""
+    """Settings of separation with a model. Its release file contains them."""
 
     chunk_seconds: float = setting(10.0, "Length of a chunk.", "s", above=0, resumes=RUN)
     overlap: float = setting(
@@ -87,8 +87,8 @@ class SeparationSettings:
     )
     wiener_seconds: float = setting(
         0.19,
-        "Length, rounded to a power of two of samples, of the frames of the Wiener filter "
-        "that refines the estimates over all channels; 0: no filter.",
+        "Length of the frames of the Wiener filter that refines the estimates over all "
+        "channels, rounded to a power of two in samples; 0: no filter.",
         "s",
         at_least=0,
         absent=0.19,
@@ -98,7 +98,7 @@ class SeparationSettings:
         1.25,
         "Exponent on magnitudes in the filter; 2: the local Gaussian model, less: softer.",
         above=0,
-        at_most=4,  # from 6 on, powers of silence vanish in float32
+        at_most=4,  # from 6 on, the power of silence underflows in float32
         absent=1.25,
         resumes=RUN,
     )

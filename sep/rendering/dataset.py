@@ -25,10 +25,11 @@ from sep.data.folders import SPLITS
 from sep.errors import UserError
 from sep.rendering import RATE, ROOM_SECONDS, etudes, pieces, scores
 from sep.rendering.instruments import Instrument
-from sep.rendering.manifests import MANIFEST, read_manifest
+from sep.rendering.manifests import MANIFEST, check_manifest, read_manifest
 from sep.rendering.pieces import PieceOptions, RenderedStem
 from sep.runtime import processes
 from sep.runtime.files import replacing
+from sep.runtime.record import Record
 
 COLUMNS = ("piece", "source", "seed", "score", "instrument", "licence", "seconds", "sha256")
 _COMPOSED_PIECES = 100  # of a dataset without scores, if no number is given
@@ -126,23 +127,33 @@ def plan(
     return planned
 
 
+def record(options: RenderOptions, piece: PlannedPiece) -> Record:
+    """The record of a piece: its manifest."""
+
+    def compare(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+        check_manifest(before)
+        return [] if before["settings"] == asked["settings"] else ["other settings"]
+
+    path = options.out / piece.name / MANIFEST
+    return Record(path, {"settings": options.identity}, compare)
+
+
 def is_made(options: RenderOptions, piece: PlannedPiece) -> bool:
     """Whether a piece is complete.
 
     Raises:
       UserError: it was rendered with other options.
     """
-    path = options.out / piece.name / MANIFEST
-    if not path.exists():
+    made = record(options, piece)
+    manifest = made.claim(
+        "was rendered with other instruments, seed or settings",
+        "choose another --out, or delete it",
+        "manifest of a piece",
+    )
+    if manifest is None:
         return False
-    manifest = read_manifest(path)
-    if manifest["settings"] != options.identity:
-        raise UserError(
-            f"{path.parent}: was rendered with other instruments, seed or settings; "
-            "choose another --out, or delete it"
-        )
     files = [*manifest["sources"], *["mixture"] * options.mixture]
-    return all((path.parent / f"{name}.flac").exists() for name in files)
+    return all((made.path.parent / f"{name}.flac").exists() for name in files)
 
 
 def refuse_other_plan(out: Path, planned: Sequence[PlannedPiece]) -> None:
@@ -239,8 +250,7 @@ def render_one(options: RenderOptions, piece: PlannedPiece) -> str | None:
         waves = [stem.wave_CT for stem in stems.values()]
         mixture_CT = functools.reduce(operator.add, waves)
         manifest["mixture_sha256"] = _write(folder, "mixture", mixture_CT)
-    with replacing(folder / MANIFEST) as part:
-        part.write_text(json.dumps(manifest) + "\n")
+    record(options, piece).write(manifest, indent=None)
     return None
 
 

@@ -1,6 +1,7 @@
 """Manifests of rendered pieces: what a piece was made of, and how."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
       UserError: the file cannot be read, or is not a manifest.
     """
     try:
-        manifest = json.loads(path.read_text())
-        is_valid = all(isinstance(facts, dict) for facts in manifest["sources"].values())
-        if is_valid and isinstance(manifest["settings"], str):
-            return manifest
-        reason = "another kind of file"
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        check_manifest(manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error)
-    raise UserError(f"{path}: not the manifest of a piece ({reason}); delete its folder")
+        raise UserError(
+            f"{path}: not the manifest of a piece ({error}); delete its folder"
+        ) from None
+    return manifest
+
+
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError if it is no manifest."""
+    is_valid = all(isinstance(facts, dict) for facts in manifest["sources"].values())
+    if not (is_valid and isinstance(manifest["settings"], str)):
+        raise ValueError("another kind of file")

@@ -1,40 +1,40 @@
-"""One recording from end to end: read it, separate it, write what was asked for.
+"""Separation of one recording from end to end: read, separate, write.
 
-The same function serves on one machine and on many (`sep.separation.engines`).
-
-Shapes: S source, O output, C channel, T sample.
+The same worker serves on one machine and on many (`sep.separation.engines`). What is
+written is decided by the sinks (`sep.separation.sinks`).
 """
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from sep import audio
 from sep.errors import UserError
 from sep.model.names import DEFAULT_MODEL
 from sep.model.release import load_model, locate_model
+from sep.runtime import record
 from sep.separation import manifest
 from sep.separation.inference import MAX_CHANNELS, load
-from sep.separation.outputs import Output, plan_outputs
+from sep.separation.outputs import plan_outputs
 from sep.separation.recordings import Task
+from sep.separation.sinks import ListeningPage, Sink, SoundFiles
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
 class Request(NamedTuple):
-    """What is asked for of every recording.
+    """What to make of every recording.
 
     Attributes:
       model: see `sep.model.release.locate_model`.
       overlap, shifts, refine: see `sep.separation.inference.load`.
       stems, minus, gains: see `sep.separation.outputs.plan_outputs`.
       container, subtype: see `sep.audio.choose`.
-      excerpt: that is separated as if it were all.
-      page: whether to write a page to listen to them.
-      skip_existing: leave what is finished already.
+      excerpt: the part that is separated.
+      page: whether to write a listening page.
+      skip_existing: skip recordings that are finished already.
     """
 
     model: str = DEFAULT_MODEL
@@ -52,16 +52,16 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a recording.
+    """The result of a task.
 
     Attributes:
       task: see `Task`.
       status: `DONE`, `SKIPPED` or `FAILED`.
-      error: one line, of one that failed.
-      outputs: paths of what was made.
-      seconds: of sound.
-      took: seconds, by the clock.
-      gain: that kept the outputs from clipping, 1 if none had to.
+      error: one line, if it failed.
+      outputs: paths of the files.
+      seconds: duration of the sound in seconds.
+      took: duration of the work in seconds.
+      gain: gain of the files that prevents clipping, at most 1.
     """
 
     task: Task
@@ -74,167 +74,135 @@ class Outcome(NamedTuple):
 
 
 class Worker:
-    """A model made ready, and what to do with it: `worker(task)` may be called by threads.
-
-    Attributes:
-      outputs: that every recording gets.
+    """A compiled model and its sinks. `worker(task)` may be called by several threads.
 
     Raises:
-      UserError: the model or the request is none.
+      UserError: there is no such model, or the request does not fit it.
     """
 
     def __init__(self, request: Request):
         path = locate_model(request.model)
-        how = {name: getattr(request, name) for name in ("overlap", "shifts", "refine")}
-        self._separation = load(str(path), **how)
-        self.outputs = _outputs(request, self._separation.names)
+        options = {name: getattr(request, name) for name in ("overlap", "shifts", "refine")}
+        self._separation = load(str(path), **options)
+        self._sinks = sinks_of(request, self._separation.names)
         self._request = request
-        self._how = _how(request, self.outputs, manifest.sha256(path))
+        self._how = _how(request, self._sinks, record.sha256(path))
 
     def __call__(
-        self, task: Task, tell: Callable[[float], None] = lambda _: None
+        self, task: Task, progress: Callable[[float], None] = lambda _: None
     ) -> Outcome:
-        """Separates a recording; whatever goes wrong is told in the outcome.
+        """Separates a recording; an error is part of the outcome.
 
         Args:
           task: see `Task`.
-          tell: is called now and then with the seconds of sound that are done; what it
-            raises that is no `Exception` ends the work, and nothing is left of it.
+          progress: is called now and then with the seconds of sound that are done. If it
+            raises something that is no `Exception`, the work ends and leaves no file.
         """
         start = time.monotonic()
         try:
-            outcome = self._separate(task, tell)
-        except Exception as error:  # the other recordings must not suffer
+            outcome = self._separate(task, progress)
+        except Exception as error:  # other recordings go on
             outcome = Outcome(task, FAILED, _reason(error, task.recording))
         return outcome._replace(took=time.monotonic() - start)
 
-    def _plan(self, task: Task) -> tuple[audio.Header, audio.Encoding, list[Path]]:
-        """What the recording says of itself, how its outputs are written, and where."""
+    def _separate(self, task: Task, progress: Callable[[float], None]) -> Outcome:
         request, (recording, folder) = self._request, task
         header = audio.header(recording)
-        if header.format.channels > MAX_CHANNELS:
-            raise UserError(
-                f"{recording}: has {header.format.channels} channels; at most "
-                f"{MAX_CHANNELS} can be separated together: split it first"
-            )
-        try:
-            encoding = audio.choose(request.container, request.subtype, header)
-        except UserError as error:
-            raise UserError(f"{recording}: {error}") from None
-        names = (f"{output.name}.{request.container}" for output in self.outputs)
-        paths = [folder / name for name in names]
-        if any(path.exists() and path.samefile(recording) for path in paths):
-            raise UserError(f"{recording}: would be overwritten; choose another --out")
-        return header, encoding, paths
-
-    def _separate(self, task: Task, tell: Callable[[float], None]) -> Outcome:
-        request, (recording, folder) = self._request, task
-        header, encoding, paths = self._plan(task)
         rate, channels = header.format
-        kept = request.skip_existing and manifest.finished(folder, recording, self._how)
-        if kept:
-            made = (folder / name for name in kept["outputs"])
-            return Outcome(task, SKIPPED, outputs=tuple(made))
-        before = manifest.identity(recording)
-        survey = audio.survey(recording, request.excerpt, lambda: tell(0))
+        if channels > MAX_CHANNELS:
+            raise UserError(
+                f"{recording}: has {channels} channels; at most {MAX_CHANNELS} can be "
+                "separated together: split it first"
+            )
+        writers = [sink.prepare(task, header) for sink in self._sinks]
+        skip = request.skip_existing
+        if found := skip and manifest.finished(folder, recording, self._how):
+            made_before = tuple(folder / name for name in found["outputs"])
+            return Outcome(task, SKIPPED, outputs=made_before)
+        before = record.identity(recording)
+        survey = audio.survey(recording, request.excerpt, lambda: progress(0))
         first, _ = request.excerpt.samples(rate)
         about = header.about._replace(offset=header.about.offset + first)
-        with audio.unclipped(paths, header.format, survey.length, encoding, about) as takes:
-            self._fill(takes, recording, survey, tell)
-            if not manifest.looks_like(recording, before):
+        made = manifest.record(folder, self._how)
+        with ExitStack() as files:
+            for writer in writers:
+                files.enter_context(writer.open(survey.length, about))
+            done = 0
+            mixture = audio.blocks(recording, request.excerpt, "float64")
+            for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
+                for writer in writers:
+                    writer.write(stems_SCT)
+                done += stems_SCT.shape[-1]
+                progress(done / rate)
+            if done != survey.length or not record.has_size_and_time(recording, before):
                 raise UserError(f"{recording}: {_CHANGED}")
-            manifest.forget(folder)
-        made = [*paths, *self._page(task, paths)]
+            made.remove()  # its files are about to be replaced
+        paths = [path for writer in writers for path in writer.finish()]
         facts = {
             "recording": {"name": recording.name, **before},
             "sample_rate": rate,
             "channels": channels,
             "samples": survey.length,
-            "subtype": encoding.subtype,
-            "gain": takes.gain,
             "outputs": {
-                path.relative_to(folder).as_posix(): manifest.identity(path)
-                for path in made
+                path.relative_to(folder).as_posix(): record.identity(path) for path in paths
             },
             "model": request.model,
-            "how": self._how,
         }
-        manifest.write(folder, facts)
-        seconds = survey.length / rate
-        return Outcome(task, DONE, "", tuple(made), seconds, gain=takes.gain)
-
-    def _fill(self, takes, recording: Path, survey: audio.Survey, tell) -> None:
-        """Separates the recording that was surveyed, and writes what is made of it."""
-        weights_OS = np.array([output.weights_S for output in self.outputs])
-        plain = np.array_equal(weights_OS, np.eye(weights_OS.shape[1]))
-        rate, done = survey.format.sample_rate, 0
-        mixture = audio.blocks(recording, self._request.excerpt, "float64")
-        for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
-            mixed_OCT = stems_SCT
-            if not plain:
-                mixed_OCT = np.einsum("os,sct->oct", weights_OS, stems_SCT)
-            takes.write(mixed_OCT)
-            done += stems_SCT.shape[-1]
-            tell(done / rate)
-        if done != survey.length:
-            raise UserError(f"{recording}: {_CHANGED}")
-
-    def _page(self, task: Task, paths: list[Path]) -> list[Path]:
-        """A page to listen to what was made, if one was asked for."""
-        if not self._request.page:
-            return []
-        from sep.listening_page.page import Line, PageTrack, write_page
-
-        model = Path(self._request.model).name.removesuffix(".safetensors")
-        lines = []
-        for output, path in zip(self.outputs, paths, strict=True):
-            # Stems sound together; what is made of several sounds by itself.
-            system = model if output.name in self._separation.names else output.name
-            lines.append(Line(output.name, system, path, {}))
-        if self._request.excerpt == audio.WHOLE:  # of which alone there is a file
-            lines.insert(0, Line("mixture", "mixture", task.recording, {}))
-        title = task.recording.stem
-        return [write_page(task.folder / "page", title, [PageTrack(title, lines)])]
+        for writer in writers:
+            facts |= writer.facts()
+        made.write(facts)
+        gain, seconds = facts.get("gain", 1.0), survey.length / rate
+        return Outcome(task, DONE, "", tuple(paths), seconds, gain=gain)
 
 
 def _reason(error: Exception, recording: Path) -> str:
-    """One line that says why a recording failed."""
-    said = " ".join(str(error).split())
+    """One line that states why a recording failed."""
+    text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:  # JAX says that
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:  # from JAX
         return f"{recording}: not enough memory; try fewer --jobs"
     if isinstance(error, OSError):
-        return f"{recording}: {said}"
+        return f"{recording}: {text}"
     kind = type(error).__name__
-    return f"{recording}: an error of Sep's, please report it ({kind}: {said})"
+    return f"{recording}: an error of Sep's, please report it ({kind}: {text})"
 
 
 _CHANGED = "changed while it was read; wait until it is complete, and try again"
 
 
-def _outputs(request: Request, names: tuple[str, ...]) -> list[Output]:
-    return plan_outputs(names, request.stems, request.minus, request.gains)
+def sinks_of(request: Request, names: tuple[str, ...]) -> list[Sink]:
+    """The sinks of a request, for a model whose stems have these names.
+
+    Raises:
+      UserError: the request names a stem that the model does not have.
+    """
+    outputs = plan_outputs(names, request.stems, request.minus, request.gains)
+    sounds = SoundFiles(outputs, request.container, request.subtype)
+    if not request.page:
+        return [sounds]
+    model = Path(request.model).name.removesuffix(".safetensors")
+    whole = request.excerpt == audio.WHOLE  # of an excerpt there is no file
+    return [sounds, ListeningPage(sounds, names, model, with_mixture=whole)]
 
 
 def files_of(request: Request) -> list[str]:
     """Names of the files that each recording gets.
 
     Raises:
-      UserError: the model or the request is none.
+      UserError: there is no such model, or the request does not fit it.
     """
     names = load_model(request.model).settings.outputs
-    return [f"{output.name}.{request.container}" for output in _outputs(request, names)]
+    return [name for sink in sinks_of(request, names) for name in sink.files]
 
 
-def _how(request: Request, outputs: list[Output], model: str) -> dict:
-    """All on which the contents of a recording's outputs depend, for its manifest."""
+def _how(request: Request, sinks: list[Sink], model: str) -> dict[str, Any]:
+    """All that the contents of a recording's files depend on, for its record."""
     duration = request.excerpt.duration
-    return {
-        "model_sha256": model,
-        "outputs": {output.name: output.weights_S for output in outputs},
-        "container": request.container,
-        "subtype": request.subtype,
+    how: dict[str, Any] = {"model_sha256": model}
+    for sink in sinks:
+        how |= sink.identity
+    return how | {
         "overlap": request.overlap,
         "shifts": request.shifts,
         "refine": request.refine,

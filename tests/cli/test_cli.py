@@ -293,7 +293,7 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "empty folder": (hollow, f"{SEPARATE} hollow", ["hollow: no sound files"]),
     "out is in": (None, "separate --out=data data", ["data:", "choose another --out"]),
     "unknown model": (None, "separate --model=x x.wav", ["x: no such model", "bundled"]),
-    "no model": (None, "separate --model=data x.wav", ["data: holds no model", "train"]),
+    "no model": (None, "separate --model=data x.wav", ["data: contains no model", "train"]),
     "unknown flag": (None, "separate --modle=run x.wav", ["modle", "--help"]),
     "unknown subtype": (None, "separate --subtype=MP3 x.wav", ["subtype", "PCM_16"]),
     "a source twice": (hollow, f"{EVALUATE} --data=hollow --sources=piano,piano",

@@ -1,7 +1,9 @@
 """Estimates of the example's stems with many kinds of errors, to score with BSS Eval.
 
 Used by test_bss_eval.py and by benchmarks/bss_eval_vectors.py, which stores the scores of
-the reference tools. Only NumPy computes them, so that they stay the same. Shapes: S source, C channel, T sample.
+the reference tools. Only NumPy computes them, so that they stay the same.
+
+Shapes: S source, C channel, T sample.
 """
 
 from collections.abc import Callable

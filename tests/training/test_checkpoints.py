@@ -130,7 +130,7 @@ def test_what_is_no_model_is_refused(model, tmp_path):
     for name in ("none", 300 * "x"):  # a name too long for a file
         with pytest.raises(UserError, match=r"bundled models: "):
             load_model(str(tmp_path / name))
-    with pytest.raises(UserError, match=r"holds no model\.safetensors"):
+    with pytest.raises(UserError, match=r"contains no model\.safetensors"):
         load_model(str(tmp_path))
 
 
