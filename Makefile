@@ -27,9 +27,10 @@ test-slow: .venv/.stamp ## the tests that take longer
 test-all: .venv/.stamp ## every test
 	$(PYTEST)
 
-lint: .venv/.stamp ## check style and formatting
+lint: .venv/.stamp ## check style, formatting and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/mypy
 
 format: .venv/.stamp ## mend what lint can mend
 	.venv/bin/ruff check --fix
@@ -52,7 +53,7 @@ tpu-check: .venv-tpu/.stamp ## compile the training step for TPUs not at hand; m
 
 clean: ## remove all that these targets made
 	rm -rf .venv .venv-bench .venv-tpu build dist demo-out notebooks/scores *.egg-info
-	rm -rf .hypothesis .pytest_cache .ruff_cache
+	rm -rf .hypothesis .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment is as new as its stamp; a failed installation leaves none.

@@ -1,8 +1,8 @@
-"""Scores a model on a test set, beside the mixture as its own estimate.
+"""Scores a model on a test set, in comparison with the mixture used as estimate.
 
 python evaluate.py --model=MODEL --data=TEST --out=DIR
 
-TEST/<track>/ holds mixture, piano and violin, each a recording of any common format.
+TEST/<track>/ contains mixture, piano and violin, recordings of any common format.
 """
 
 from sep.cli import evaluate

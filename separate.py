@@ -2,7 +2,7 @@
 
 python separate.py [--model=MODEL] [--out=DIR] FILE_OR_FOLDER...
 
-Writes DIR/<name>/<source>.wav at the rate, channels and length of the recording.
+Writes DIR/<name>/<source>.wav with the sample rate, channels and length of the recording.
 MODEL is the bundled model (default), a release file, or a training workdir.
 """
 

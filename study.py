@@ -1,4 +1,4 @@
-"""Compares representations and architectures on equal budgets; run again, it goes on.
+"""Compares representations and architectures on equal budgets; runs can be continued.
 
 python study.py --config=configs/study.py --data=STEMS --tests=A=TEST --out=STUDY --tflop=8
 """

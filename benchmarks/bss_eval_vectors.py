@@ -1,11 +1,11 @@
-"""Freezes what the reference tools say of the cases that test_bss_eval.py scores.
+"""Stores the scores of reference tools for the cases of test_bss_eval.py.
 
   make bench-env
   .venv-bench/bin/python benchmarks/bss_eval_vectors.py
 
-writes tests/evaluation/bss_eval_vectors.json: for each case of bss_eval_cases.py, beside
-it, the scores of museval (v4), of mir_eval where there is one window, of fast_bss_eval
-where there is also one channel, and the condition number of the normal equations' matrix.
+Writes tests/evaluation/bss_eval_vectors.json. For each case of bss_eval_cases.py it has the
+scores of museval (v4), those of mir_eval if the case has one window, those of fast_bss_eval
+if it also has one channel, and the condition number of the matrix of the normal equations.
 """
 
 import importlib.util
@@ -13,8 +13,10 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,25 +31,29 @@ NAMES = ("sdr", "isr", "sir", "sar")
 VECTORS = ROOT / "tests" / "evaluation" / "bss_eval_vectors.json"
 
 
-def museval_metrics():
-    """Museval's functions, without what it opens files with (that asks for ffmpeg)."""
+def museval_metrics() -> ModuleType:
+    """Imports museval.metrics alone; the whole package needs ffmpeg to open files.
+
+    Raises:
+      ModuleNotFoundError: museval is not installed.
+    """
     package = importlib.util.find_spec("museval")
     if package is None:
         raise ModuleNotFoundError(name="museval")
     place = Path(package.origin).with_name("metrics.py")
     spec = importlib.util.spec_from_file_location("museval_metrics", place)
     module = importlib.util.module_from_spec(spec)
-    np.linalg.linalg = np.linalg  # a name that NumPy 2 has dropped
+    np.linalg.linalg = np.linalg  # museval uses a name that NumPy 2 has removed
     spec.loader.exec_module(module)
     return module
 
 
 def main() -> None:
-    """All cases."""
+    """Scores all cases and writes the file."""
     import fast_bss_eval
     import mir_eval
 
-    solve_as_numpy_1_did()
+    restore_numpy_1_solve()
     museval = museval_metrics()
     duet = {
         name: audio.read(ROOT / "examples" / "duet" / f"{name}.flac")[0]
@@ -65,7 +71,7 @@ def main() -> None:
         found["museval"] = dict(zip(NAMES, map(rounded, scores), strict=True))
         if case.window == case.references_SCT.shape[-1]:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it will be gone from mir_eval some day
+                warnings.simplefilter("ignore")  # mir_eval has deprecated this function
                 *whole, _ = mir_eval.separation.bss_eval_images(
                     references_STC, estimates_STC, compute_permutation=False
                 )
@@ -83,20 +89,27 @@ def main() -> None:
         part.write_text(json.dumps(vectors, indent=1) + "\n")
 
 
-def solve_as_numpy_1_did() -> None:
-    """For fast_bss_eval, which solves for vectors (..., N) with matrices (..., N, N)."""
+def restore_numpy_1_solve() -> None:
+    """Gives np.linalg.solve the semantics of NumPy 1, which fast_bss_eval needs.
+
+    It solves for vectors (..., N) with matrices (..., N, N).
+    """
     solve = np.linalg.solve
 
-    def with_vectors(matrix, wanted):
-        if matrix.ndim == wanted.ndim + 1:
-            return solve(matrix, wanted[..., None])[..., 0]
-        return solve(matrix, wanted)
+    def with_vectors(matrix: np.ndarray, right_side: np.ndarray) -> np.ndarray:
+        if matrix.ndim == right_side.ndim + 1:
+            return solve(matrix, right_side[..., None])[..., 0]
+        return solve(matrix, right_side)
 
     np.linalg.solve = with_vectors
 
 
 def condition(references_SCT: np.ndarray, taps: int = 512) -> float:
-    """Of the products of all pairs of references, delayed by up to `taps` - 1 samples."""
+    """Condition number of the matrix of the normal equations.
+
+    The matrix has the products of all pairs of references (S, C, T), delayed by up to
+    `taps` - 1 samples.
+    """
     waves_IT = references_SCT.reshape(-1, references_SCT.shape[-1])
     spectra = np.fft.rfft(waves_IT, 2 * waves_IT.shape[1])
     blocks = []
@@ -108,10 +121,10 @@ def condition(references_SCT: np.ndarray, taps: int = 512) -> float:
     return float(np.linalg.cond(np.block(blocks)))
 
 
-def rounded(values) -> list:
-    """To 1e-5 dB; nothing is a number in JSON that is not finite."""
-    whole = np.round(np.asarray(values, np.float64), 5)
-    return np.where(np.isfinite(whole), whole, None).tolist()
+def rounded(values: ArrayLike) -> list:
+    """Values as nested lists, rounded to 1e-5 dB; None where they are not finite."""
+    values = np.round(np.asarray(values, np.float64), 5)
+    return np.where(np.isfinite(values), values, None).tolist()
 
 
 if __name__ == "__main__":

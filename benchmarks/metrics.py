@@ -4,12 +4,13 @@
   .venv-bench/bin/python benchmarks/metrics.py [--seconds=180] [--rounds=3]
 
 The track is the example, repeated, with each stem leaking into the other. All tools get
-the same float64 arrays and number of threads and run in turn, round after round, so that
-a busy machine slows all alike; the median counts. What a first call compiles is not timed,
-and said. museval does the same work as ours: one set of filters, windows of 1 s; SDR, ISR,
-SIR and SAR. fast_bss_eval does less: no windows, no ISR, one channel at a time.
+the same float64 arrays and the same number of threads. They run in turn in every round, so
+that other load affects all equally; the result is the median. The first call, which
+compiles, is reported separately. museval does the same work as Sep: one set of filters,
+windows of 1 s, SDR, ISR, SIR and SAR. fast_bss_eval does less: no windows, no ISR, one
+channel at a time.
 
-The last line is JSON: its "ratio" is museval's time over ours.
+The last line is JSON: its "ratio" is museval's time over Sep's.
 """
 
 import argparse
@@ -20,21 +21,21 @@ from collections.abc import Callable
 from importlib.metadata import version
 from statistics import median
 
-from bss_eval_vectors import ROOT, museval_metrics, solve_as_numpy_1_did
+from bss_eval_vectors import ROOT, museval_metrics, restore_numpy_1_solve
 from threads import pin
 
 RATE = 44100
 
 
 def main() -> None:
-    """Times all tools and prints what came out."""
+    """Times all tools and prints the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name, default in (("seconds", 180), ("rounds", 3), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-    pin(args.threads)  # numpy and all others start threads: they are imported below
+    pin(args.threads)  # before the imports below, because libraries start their threads
     try:
         tools = make_tools(args.seconds)
     except ModuleNotFoundError as error:
@@ -58,7 +59,8 @@ def main() -> None:
         shown = ", ".join(f"{one:.2f}" for one in each)
         print(f"{name:15}{times[name]:8.2f} s  ({shown})")
     print(
-        f"\nfirst call, compiling: {first:.2f} s; furthest from museval: {distance:.1e} dB"
+        f"\nfirst call, with compilation: {first:.2f} s; largest difference from museval: "
+        f"{distance:.1e} dB"
     )
     result = {
         "benchmark": "metrics",
@@ -73,7 +75,11 @@ def main() -> None:
 
 
 def make_tools(seconds: int) -> dict[str, Callable]:
-    """Each gives SDR, ISR, SIR and SAR, or what it has of them, of the same track."""
+    """Functions by tool that return SDR, ISR, SIR and SAR of the same track.
+
+    Args:
+      seconds: length of the track.
+    """
     import fast_bss_eval
     import numpy as np
 
@@ -81,7 +87,7 @@ def make_tools(seconds: int) -> dict[str, Callable]:
     from sep.evaluation.bss_eval import bss_eval
 
     museval = museval_metrics()
-    solve_as_numpy_1_did()
+    restore_numpy_1_solve()
     stems = [
         audio.read(ROOT / "examples" / "duet" / f"{name}.flac")[0]
         for name in ("piano", "violin")

@@ -1,17 +1,17 @@
 """Compiles the default training step for TPUs, and lowers it for CUDA, on any machine.
 
-libtpu compiles for a topology without a TPU at hand, so nothing runs and nothing is
-timed but the compiler. `make tpu-check` makes the environment and runs this:
+libtpu compiles for a topology without a TPU. Nothing is run, and only the compiler is
+timed. `make tpu-check` makes the environment and runs this:
 
     .venv-tpu/bin/python benchmarks/tpu_check.py --batch=16 --dft fft matrix
 
-The batch is sharded over a ("data",) mesh of all chips, the state is on each of them. The
-table shows for each program what the compiler says of one device: memory, its own count
-of operations and of the bytes that they read and write, and the collectives found in the
-compiled text. `counted` is `sep.training.flops`'s count of operations for one device, which
-includes every iteration of a loop. The last line is JSON. The exit status is 1 if a program
-does not compile, does not fit into a chip's memory, averages no gradients, or shares more
-than them.
+The batch is sharded over a ("data",) mesh of all chips; the state is on every chip. For
+each program the table has the compiler's analysis of one device: memory, its count of
+operations and of the bytes that they read and write, and the collectives in the compiled
+text. `counted_GFLOP` is the count of `sep.training.flops` for one device, which includes
+every iteration of a loop. The last line is JSON. The exit status is 1 if a program does not
+compile, does not fit into a chip's memory, reduces no gradients, or communicates more than
+gradients.
 """
 
 import argparse
@@ -23,10 +23,12 @@ import re
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# As the makers say; a chip's memory is also what the compiler refuses to go beyond.
-MEMORY_GB = {"v5e": 16, "v6e": 32}
+if TYPE_CHECKING:
+    from jax.sharding import AbstractMesh, Mesh
+
+MEMORY_GB = {"v5e": 16, "v6e": 32}  # of a chip, by its manufacturer; the compiler's limit
 COLLECTIVES = (
     "all-gather",
     "all-reduce",
@@ -45,12 +47,12 @@ def main() -> None:
     args = parse_args()
     if importlib.util.find_spec("libtpu") is None:
         sys.exit("libtpu is missing: run `make tpu-check`, or pip install '.[tpu]'")
-    # The processor computes and libtpu compiles: it is not to look for TPUs around it.
+    # JAX computes on the CPU; libtpu only compiles and must not look for TPUs.
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
-    os.environ["TPU_ACCELERATOR_TYPE"] = "v5litepod-8"  # any: the topology is said below
-    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # no chip is held: no need of a lock
+    os.environ["TPU_ACCELERATOR_TYPE"] = "v5litepod-8"  # any; --topologies counts
+    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # no chip is in use: no lock is needed
     import jax
 
     results = {}
@@ -67,7 +69,7 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    """The flags."""
+    """Parses the flags."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,19 +81,27 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=["fft"],
         choices=["fft", "matrix"],
-        help="forms of the spectrogram's transform, default fft",
+        help="forms of the spectrogram's transform; default fft",
     )
-    parser.add_argument("--batch", type=int, default=16, help="a device; default 16")
-    parser.add_argument("--rooms", type=int, default=60, help="default 60, as make data")
-    parser.add_argument("--devices", type=int, default=8, help="for CUDA; default 8")
+    parser.add_argument(
+        "--batch", type=int, default=16, help="examples on a device; default 16"
+    )
+    parser.add_argument(
+        "--rooms", type=int, default=60, help="impulse responses; default 60, as make data"
+    )
+    parser.add_argument(
+        "--devices", type=int, default=8, help="devices for CUDA; default 8"
+    )
     args = parser.parse_args()
     if min(args.batch, args.rooms, args.devices) < 1:
         parser.error("--batch, --rooms and --devices must be at least 1")
     return args
 
 
-def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]:
-    """The default config's jitted step and its arguments: shapes and places only."""
+def training_step(
+    args: argparse.Namespace, dft: str, mesh: "Mesh | AbstractMesh"
+) -> tuple[Any, tuple[Any, ...]]:
+    """The jitted step of the default config, and the shapes and shardings it takes."""
     import jax
     import jax.numpy as jnp
 
@@ -99,7 +109,13 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     from sep.runtime.settings import changed
     from sep.training import devices
     from sep.training.settings import RunSettings
-    from sep.training.step import init_state, make_optimiser, make_train_step, mix_of
+    from sep.training.step import (
+        State,
+        init_state,
+        make_optimiser,
+        make_train_step,
+        mix_of,
+    )
 
     run = RunSettings()
     if hasattr(run.model.representation_settings, "dft"):
@@ -108,36 +124,36 @@ def training_step(args: argparse.Namespace, dft: str, mesh) -> tuple[Any, tuple]
     batch, sources = args.batch * mesh.size, len(run.model.outputs)
     separator, optimiser = build(run.model), make_optimiser(run.train)
 
-    def initial(mixture_BCT):
+    def initial(mixture_BCT: jax.Array) -> State:
         return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
 
-    def put(tree, sharding):
+    def put(tree: Any, sharding: jax.sharding.Sharding) -> Any:
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
         )
 
-    def floats(*shape):
+    def floats(*shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     state = jax.eval_shape(initial, floats(batch, channels, run.crop_length))
     stems_BSCT = floats(batch, sources, channels, run.crop_length)
     everywhere = devices.everywhere(mesh)
-    places = (
+    arguments = (
         put(state, everywhere),
         put(stems_BSCT, devices.by_rows(mesh)),
         put(floats(args.rooms, room), everywhere),
     )
-    return make_train_step(separator, optimiser, run.train, mix_of(run), mesh), places
+    return make_train_step(separator, optimiser, run.train, mix_of(run), mesh), arguments
 
 
 def lowered_for_cuda(args: argparse.Namespace, dft: str) -> dict[str, Any]:
-    """What the step becomes for GPUs before their own compiler, which needs one."""
+    """Lowers the step for GPUs; compiling it would need a GPU."""
     from jax.sharding import AbstractMesh, AxisType
 
     mesh = AbstractMesh((args.devices,), ("data",), axis_types=(AxisType.Auto,))
-    step, places = training_step(args, dft, mesh)
+    step, arguments = training_step(args, dft, mesh)
     start = time.perf_counter()
-    text = step.trace(*places).lower(lowering_platforms=("cuda",)).as_text()
+    text = step.trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
     seconds = time.perf_counter() - start
     return {
         "lower_seconds": round(seconds, 1),
@@ -149,7 +165,7 @@ def lowered_for_cuda(args: argparse.Namespace, dft: str) -> dict[str, Any]:
 
 
 def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any]:
-    """What the compiler says of the step on every chip of a topology."""
+    """Compiles the step for all chips of a topology; returns the compiler's analysis."""
     import jax
     import numpy as np
     from jax.experimental import topologies
@@ -162,14 +178,14 @@ def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         sys.exit(f"--topologies: {topology}: {first_line(error)}")
     mesh = Mesh(np.array(chips.devices), ("data",), axis_types=(AxisType.Auto,))
-    step, places = training_step(args, dft, mesh)
-    counted = flops.flops(step, *places) / mesh.size
+    step, arguments = training_step(args, dft, mesh)
+    counted = flops.flops(step, *arguments) / mesh.size
     start = time.perf_counter()
-    lowered = step.trace(*places).lower(lowering_platforms=("tpu",))
+    lowered = step.trace(*arguments).lower(lowering_platforms=("tpu",))
     traced = time.perf_counter()
     try:
         program = lowered.compile()
-    except jax.errors.JaxRuntimeError as error:  # more memory than there is, above all
+    except jax.errors.JaxRuntimeError as error:  # most often out of memory
         return {"fault": f"{topology}, dft={dft}: {first_line(error)}"}
     found = {
         "lower_seconds": round(traced - start, 1),
@@ -179,18 +195,25 @@ def compiled(args: argparse.Namespace, topology: str, dft: str) -> dict[str, Any
         "counted_GFLOP": round(counted / 1e9, 1),
         "collectives": collectives(program.as_text()),
     }
-    limit = MEMORY_GB.get(topology.split(":")[0], math.inf)
-    if found["peak_MB"] > 1000 * limit:
-        found["fault"] = f"{topology}: more than the {limit} GB of a chip; lower --batch"
-    if mesh.size > 1 and not any("reduce" in name for name in found["collectives"]):
-        found["fault"] = f"{topology}: chips share no gradients: nothing is reduced"
-    if others := sorted(found["collectives"].keys() - {"all-reduce"}):
-        found["fault"] = f"{topology}: chips share more than gradients: {', '.join(others)}"
+    if fault := fault_of(found, topology, mesh.size):
+        found["fault"] = f"{topology}: {fault}"
     return found
 
 
+def fault_of(found: Mapping[str, Any], topology: str, chips: int) -> str:
+    """Description of a fault in the analysis of a program; empty if there is none."""
+    limit = MEMORY_GB.get(topology.split(":")[0], math.inf)
+    if others := sorted(found["collectives"].keys() - {"all-reduce"}):
+        return f"chips communicate more than gradients ({', '.join(others)})"
+    if chips > 1 and "all-reduce" not in found["collectives"]:
+        return "gradients are not reduced over the chips"
+    if found["peak_MB"] > 1000 * limit:
+        return f"needs more than the {limit} GB of a chip; lower --batch"
+    return ""
+
+
 def memory(analysis: Any) -> dict[str, float]:
-    """Megabytes of one device; outputs in place of arguments (donated) count once."""
+    """Memory of one device in MB; donated arguments and their outputs count once."""
     parts = {
         "arguments": analysis.argument_size_in_bytes,
         "outputs": analysis.output_size_in_bytes,
@@ -204,7 +227,7 @@ def memory(analysis: Any) -> dict[str, float]:
 
 
 def operations(analysis: Mapping[str, float]) -> dict[str, float]:
-    """The compiler's own count for one device."""
+    """The compiler's count of operations and bytes for one device."""
     return {
         "GFLOP": round(analysis.get("flops", math.nan) / 1e9, 1),
         "accessed_GB": round(analysis.get("bytes accessed", math.nan) / 1e9, 2),
@@ -214,10 +237,10 @@ def operations(analysis: Mapping[str, float]) -> dict[str, float]:
 def collectives(text: str) -> dict[str, dict[str, float]]:
     """Count and bytes by kind of collective in the text of a compiled program (HLO).
 
-    Bytes are those of the results, without padding. One that is started and awaited
-    apart counts where it starts; one in a loop counts once.
+    Bytes are those of the results, without padding. An asynchronous collective is counted
+    where it starts. One in a loop counts once.
     """
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for result, kind, started in _COLLECTIVE.findall(text):
         sizes = array_bytes(result)
         if started and kind != "all-reduce":  # (operands, results, flags of 4 bytes)
@@ -230,7 +253,7 @@ def collectives(text: str) -> dict[str, dict[str, float]]:
 
 
 def array_bytes(shape: str) -> list[int]:
-    """Bytes of each array in the text of a shape: `(f32[2,3]{1,0:T(8,128)}, bf16[])`."""
+    """Bytes of each array in the text of a shape, `(f32[2,3]{1,0:T(8,128)}, bf16[])`."""
     bits = {"pred": 8, "token": 0, "opaque": 0}
     return [
         math.prod(int(n) for n in dimensions.split(",") if n)
@@ -241,12 +264,12 @@ def array_bytes(shape: str) -> list[int]:
 
 
 def first_line(error: Exception) -> str:
-    """An error of the compiler without the many lines that follow."""
+    """First line of a compiler's error."""
     return str(error).strip().split("\n")[0][:300]
 
 
 def show(title: str, found: Mapping[str, Any]) -> None:
-    """One program: a line for each fact."""
+    """Prints the analysis of a program, a line for each value."""
     print(f"\n{title}", flush=True)
     for name, value in found.items():
         if name == "collectives":

@@ -1,34 +1,35 @@
 """Times a training step of Sep against the same networks in PyTorch, on the CPU.
 
   .venv-bench/bin/python benchmarks/training.py                  (after `make bench-env`)
-  .venv-bench/bin/python benchmarks/training.py --profile        where does our time go?
+  .venv-bench/bin/python benchmarks/training.py --profile        with parts of Sep's step
 
-Two comparisons, with batches, crops and threads alike; all parties run in turn, round by
-round, and what compiles does so before. Both sides have their batch in memory and do
+There are two comparisons, with equal batches, crops and threads. All parties run in turn in
+every round, after everything is compiled. Both sides have their batch in memory and compute
 network, loss, gradient and Adam.
 
 `lstm_ratio`: Open-Unmix itself (Stöter et al. 2019), one target in mono, with its own
 transform and the steps of its scripts/train.py, against `openunmix` on `magnitude` with one
-source and Open-Unmix's sizes: three layers of 256 cells a direction, dropout, every bin.
-Ours is the whole train step, augmentation off: beyond what Open-Unmix does, it sets
-levels, goes back to waves for its loss, clips gradients and averages parameters. (One
-source is all of its mixture: nothing is learnt, yet everything is computed.)
+source and Open-Unmix's sizes: three layers of 256 cells per direction, dropout, every bin.
+Sep's side is the whole training step without augmentation. In addition to what Open-Unmix
+does, it sets levels, converts estimates to waves for its loss, clips gradients and averages
+parameters. (A single source equals its mixture: nothing is learnt, but everything is
+computed.)
 
-`default_ratio`: the base config's train step, augmentation off, against a port of that
-very separator to PyTorch (ported.py), which keeps no average of parameters, has no
-schedule and looks for no infinite gradients, as ours does. Before anything is timed the
-port gets Sep's parameters, and must give the same waves, loss and norm of the gradient.
+`default_ratio`: the training step of the base config, without augmentation, against a port
+of the same separator to PyTorch (ported.py). The port lacks Sep's average of parameters,
+schedule, and check for infinite gradients. Before the timing it gets Sep's parameters, and
+must compute the same waves, loss and norm of the gradient.
 
-Ratios are our throughput over theirs: more than 1, ours is faster. `mfu` is the work of
-the default step (`sep.training.flops`) a second over that of the fastest product of square
-float32 matrices that JAX or PyTorch makes here. `compile_seconds` is for the default
-step with its augmentation, each in a process of its own: without, and with, what JAX's
-cache keeps of the one before. The last line is JSON. The exit status is 1 if the default
-separator has no port, or one that computes something else.
+Ratios are Sep's throughput over the peer's: above 1, Sep is faster. `mfu` is the work of
+the default step (`sep.training.flops`) per second, over that of the fastest product of
+square float32 matrices by JAX or PyTorch on this machine. `compile_seconds` is for the
+default step with augmentation, in two new processes: without JAX's cache, and with the
+cache that the first one filled. The last line is JSON. The exit status is 1 if the default
+separator has no port, or the port's results differ.
 
-Use a quiet machine: PyTorch's threads wait for each other in busy loops, and where other
-work takes their processors for a moment its LSTM can be ten times as slow. `others` is the
-share of the processors' time that was not this process's: ratios mean little above 0.05.
+Use an idle machine: PyTorch's threads wait for each other in busy loops, and if other work
+takes their processors for a moment, its LSTM can be ten times as slow. `others` is the
+share of the processors' time that other processes used; above 0.05, ratios mean little.
 """
 
 import argparse
@@ -51,7 +52,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from threads import pin
 
 if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    import optax
+
+    from sep.model.separator import Separator
     from sep.training.settings import RunSettings
+    from sep.training.step import State, TrainStep
 
 AUGMENTATION = (  # strengths in `DataSettings`
     ("gain_db", "level_db", "polarity", "absent", "equaliser_db", "band_limit", "room")
@@ -59,39 +66,40 @@ AUGMENTATION = (  # strengths in `DataSettings`
 )
 ROOMS = 60  # impulse responses, as `make data` makes
 SIDES = (512, 1024, 2048)  # of square matrices
-TOLERANCE = 1e-3  # of the port, relative
-WHOLE = (  # the parts of a step that are no part of another
+TOLERANCE = 1e-3  # relative error of the port
+WHOLE = (  # the parts that add up to a step
     ("mixing", "transform to features", "network, gradient")
     + ("masks to loss, gradient", "optimiser, average")
 )
 
 
 class Step(NamedTuple):
-    """Our train step and what it takes."""
+    """Sep's training step, its arguments, and what it was built from."""
 
-    run: Any  # `RunSettings`
-    separator: Any
-    optimiser: Any
-    step: Callable  # of the three below
-    state: Any
-    stems_BSCT: Any
-    rooms_RL: Any
+    run: "RunSettings"
+    separator: "Separator"
+    optimiser: "optax.GradientTransformation"
+    step: "TrainStep"  # takes the three below
+    state: "State"
+    stems_BSCT: "np.ndarray"
+    rooms_RL: "jax.Array"
+
+
+Timed = dict[str, Callable[[], Any]]  # functions to time, by name
 
 
 def main() -> None:
     """Checks the port, times all parties, prints the table and the line of JSON."""
     args = parse_args()
-    pin(args.threads)  # before these start theirs
+    pin(args.threads)  # before the imports below, because libraries start their threads
     for package in ("torch", "openunmix"):
         if importlib.util.find_spec(package) is None:
             cure = "run `make bench-env`, then use .venv-bench/bin/python"
             sys.exit(f"{package} is missing: {cure}")
     import torch
 
-    from sep.training import flops
-
     torch.set_num_threads(args.threads)
-    lstm, default = (our_step(r, args) for r in (lstm_run(), quiet(base_run())))
+    lstm, default = (our_step(run, args) for run in (lstm_run(), quiet(base_run())))
     augmented = our_step(base_run(), args)
     steps = {
         "lstm, torch": open_unmix_step(lstm),
@@ -101,29 +109,58 @@ def main() -> None:
         "default, sep, augmented": runner(augmented),
     }
     profiled = parts(default, augmented) if args.profile else {}
-    multiplied = products()
     compiling = {} if args.no_compile else compile_seconds(args)
     start, others = time.perf_counter(), others_seconds()
-    seconds = measure({**steps, **profiled, **multiplied}, args.rounds)
+    seconds = measure({**steps, **profiled, **products()}, args.rounds)
     others = (others_seconds() - others) / (time.perf_counter() - start) / args.threads
-    ours, audio = seconds["default, sep"], args.batch * args.seconds
+    print_times(seconds, steps, profiled, args.batch * args.seconds)
+    print(f"other processes had {others:.0%} of the processors' time")
+    print("\n" + json.dumps(result_of(seconds, default, compiling, others, args)))
+
+
+def print_times(
+    seconds: dict[str, float], steps: Timed, profiled: Timed, audio: float
+) -> None:
+    """Prints the table.
+
+    Args:
+      seconds: by name; the sum of the parts is added.
+      steps: training steps.
+      profiled: parts of Sep's default step, if any.
+      audio: seconds of audio in a batch.
+    """
     print(f"a batch is {audio:g} s of audio; steps:")
     for name in steps:
         speed = f"{audio / seconds[name]:9.1f} s of audio a s"
         print(f"  {name:26}{seconds[name] * 1000:9.1f} ms{speed}")
     if profiled:
-        whole = "these parts, added up"
+        ours, whole = seconds["default, sep"], "sum of these parts"
         seconds[whole] = sum(seconds[name] for name in profiled if name in WHOLE)
-        print(f"parts, each compiled on its own ({'; '.join(WHOLE)} are a step's):")
+        print(f"parts, each compiled separately ({'; '.join(WHOLE)} make up a step):")
         for name in (*profiled, whole):
             print(f"  {name:26}{seconds[name] * 1000:9.1f} ms{seconds[name] / ours:9.0%}")
-    print(f"other processes had {others:.0%} of the processors' time")
+
+
+def result_of(
+    seconds: dict[str, float],
+    default: Step,
+    compiling: dict[str, dict[str, float]],
+    others: float,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Prints the work of the default step; returns the line of JSON as a dict."""
+    from sep.training import flops
+
+    ours = seconds["default, sep"]
     work = flops.flops(default.step, default.state, default.stems_BSCT, default.rooms_RL)
-    speeds = {name: 2 * int(name.split()[-1]) ** 3 / seconds[name] for name in multiplied}
-    fastest = max(speeds, key=speeds.get)
-    peak = speeds[fastest]
+    speeds = {
+        name: 2 * int(name.split()[-1]) ** 3 / value
+        for name, value in seconds.items()
+        if name.startswith("product ")
+    }
+    fastest, peak = max(speeds.items(), key=lambda item: item[1])
     print(f"{work / 1e9:.1f} GFLOP a default step; {fastest}: {peak / 1e9:.0f} GFLOP a s")
-    result = {
+    return {
         "benchmark": "training",
         "lstm_ratio": round(seconds["lstm, torch"] / seconds["lstm, sep"], 3),
         "default_ratio": round(seconds["default, torch"] / ours, 3),
@@ -136,29 +173,36 @@ def main() -> None:
         "settings": vars(args),
         "versions": {name: version(name) for name in ("jax", "torch", "openunmix")},
     }
-    print("\n" + json.dumps(result))
 
 
 def parse_args() -> argparse.Namespace:
-    """The flags."""
+    """Parses the flags."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", type=int, default=16, help="crops; default 16")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a crop; default 3")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="length of a crop; default 3"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="default 7")
     parser.add_argument("--threads", type=int, default=2, help="default 2")
-    parser.add_argument("--profile", action="store_true", help="time parts of our step")
-    parser.add_argument("--no-compile", action="store_true", help="no compile_seconds")
+    parser.add_argument("--profile", action="store_true", help="time parts of Sep's step")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave out compile_seconds"
+    )
     args = parser.parse_args()
     if min(args.batch, args.rounds, args.threads) < 1 or args.seconds < 0.2:
         parser.error("--batch, --rounds, --threads: 1 or more; --seconds: 0.2 or more")
     return args
 
 
-def measure(functions: dict, rounds: int) -> dict:
-    """Median seconds of each; the first call is not timed, who starts a round changes."""
-    seconds, names = {name: [] for name in functions}, list(functions)
+def measure(functions: Timed, rounds: int) -> dict[str, float]:
+    """Median seconds of a call by name.
+
+    The first call of each function is not timed. Every round begins with another function.
+    """
+    names = list(functions)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for function in functions.values():
         function()
     for i in range(rounds):
@@ -171,7 +215,7 @@ def measure(functions: dict, rounds: int) -> dict:
 
 
 def others_seconds() -> float:
-    """For how long processors of this process have worked on something else."""
+    """Seconds for which this process's processors have worked for other processes."""
     mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     lines = map(str.split, Path("/proc/stat").read_text().splitlines())
     ticks = [list(map(int, fields)) for name, *fields in lines if name in mine]
@@ -181,7 +225,7 @@ def others_seconds() -> float:
 
 
 def base_run() -> "RunSettings":
-    """All settings of the default separator and its training."""
+    """Settings of the default separator and its training."""
     from sep.training.settings import RunSettings
 
     return RunSettings()
@@ -197,7 +241,7 @@ def quiet(run: "RunSettings") -> "RunSettings":
 
 
 def lstm_run() -> "RunSettings":
-    """Settings of our `openunmix` with Open-Unmix's sizes."""
+    """Settings of Sep's `openunmix` with Open-Unmix's sizes."""
     from sep.runtime.settings import changed
 
     return changed(
@@ -216,7 +260,7 @@ def lstm_run() -> "RunSettings":
 
 
 def our_step(run: "RunSettings", args: argparse.Namespace) -> Step:
-    """The train step of some settings, on noise, with rooms of `room_seconds`."""
+    """Builds Sep's training step on noise, with impulse responses of noise."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -241,7 +285,7 @@ def our_step(run: "RunSettings", args: argparse.Namespace) -> Step:
 
 
 def runner(ours: Step) -> Callable[[], None]:
-    """A function that takes one step after the other."""
+    """Returns a function that takes the next training step on every call."""
     import jax
 
     states = [fresh(ours.state)]
@@ -254,18 +298,18 @@ def runner(ours: Step) -> Callable[[], None]:
     return run
 
 
-def fresh(state):
-    """A copy for a step to overwrite."""
+def fresh(state: "State") -> "State":
+    """Copies the state, because a step overwrites it."""
     import jax
 
     return jax.tree.map(lambda x: x.copy(), state)
 
 
 def open_unmix_step(ours: Step) -> Callable[[], None]:
-    """Open-Unmix's training step, as its scripts/train.py makes it, on the same waves."""
+    """Builds Open-Unmix's training step, as in its scripts/train.py, on the same waves."""
     import torch
 
-    # It asks for torchaudio when it is imported, to open files: nothing that is used here.
+    # Open-Unmix imports torchaudio to open files, which is not needed here.
     sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from openunmix import model, transforms
 
@@ -298,8 +342,11 @@ def open_unmix_step(ours: Step) -> Callable[[], None]:
     return run
 
 
-def port_step(ours: Step) -> Callable[[], None]:
-    """The training step of the port of a separator that was found to be the same."""
+def port_step(ours: Step) -> Callable[[], Any]:
+    """Builds the training step of the port, and compares its results with Sep's.
+
+    Exits with a message if there is no port, or if results differ.
+    """
     import numpy as np
     import ported
     import torch
@@ -309,7 +356,7 @@ def port_step(ours: Step) -> Callable[[], None]:
     model, train = ours.run.model, ours.run.train
     pair = f"{model.architecture} on {model.representation}"
     if pair not in ported.PORTS or train.loss != "snr" or train.accumulate != 1:
-        sys.exit(f"{pair}, loss {train.loss}: no port to PyTorch to compare with")
+        sys.exit(f"{pair}, loss {train.loss}: there is no port to PyTorch; see ported.py")
     sources_BSCT = np.array(mixing.to_reference_level(ours.stems_BSCT))
     mixture_BCT = sources_BSCT.sum(1)
     port = ported.PORTS[pair](model, ours.state.params, sources_BSCT.shape[1])
@@ -334,21 +381,21 @@ def port_step(ours: Step) -> Callable[[], None]:
         "loss": abs(loss / float(metrics["loss"]) - 1),
         "gradient": abs(norm / float(metrics["gradient_norm"]) - 1),
     }
-    told = ", ".join(f"{name} {error:.0e}" for name, error in errors.items())
-    if not all(error < TOLERANCE for error in errors.values()):  # nor may one be NaN
-        sys.exit(f"the port of {pair} to PyTorch computes something else, relative: {told}")
-    print(f"the port of {pair} to PyTorch is the same to, relative: {told}")
+    shown = ", ".join(f"{name} {error:.0e}" for name, error in errors.items())
+    if not all(error < TOLERANCE for error in errors.values()):  # also refuses NaN
+        sys.exit(f"the port of {pair} to PyTorch differs; relative errors: {shown}")
+    print(f"the port of {pair} to PyTorch agrees; relative errors: {shown}")
     return run
 
 
-def products() -> dict[str, Callable[[], None]]:
-    """Products of square float32 matrices, named by who makes them and their side."""
+def products() -> Timed:
+    """Products of square float32 matrices, named by library and size."""
     import jax
     import numpy as np
     import torch
 
     multiply, found = jax.jit(jax.numpy.matmul), {}
-    for side in SIDES:
+    for side in SIDES:  # the last word of a name is the size
         matrix = np.random.default_rng(0).standard_normal((side, side), np.float32)
         ours, theirs = jax.device_put(matrix), torch.from_numpy(matrix)
         found[f"product by jax of {side}"] = lambda x=ours: multiply(
@@ -358,14 +405,16 @@ def products() -> dict[str, Callable[[], None]]:
     return found
 
 
-def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
-    """What our default step is made of, each part compiled on its own."""
+def parts(default: Step, augmented: Step) -> Timed:
+    """Parts of Sep's default step, each compiled separately."""
     import jax
     import jax.numpy as jnp
     import optax
+    from jax import Array
 
     from sep.model.consistency import share_rest
     from sep.training.losses import LOSSES
+    from sep.training.settings import RunSettings
     from sep.training.step import mix_of
 
     separator, loss_of = default.separator, LOSSES[default.run.train.loss]
@@ -373,57 +422,63 @@ def parts(default: Step, augmented: Step) -> dict[str, Callable[[], None]]:
     representation, network = separator.representation, separator.architecture
     key, index_B = jax.random.key(0), jnp.arange(len(default.stems_BSCT))
 
-    def mix(run, stems_BSCT, rooms_RL):
+    def mix(run: RunSettings, stems_BSCT: Array, rooms_RL: Array) -> tuple[Array, Array]:
         return mix_of(run)(key, index_B, stems_BSCT, rooms_RL)
 
-    def estimate(weights, features_BNFK):
+    def estimate(weights: Any, features_BNFK: Array) -> Array:
         settings = {"num_sources": separator.num_sources}
         settings |= {"num_outputs": representation.outputs, "rngs": {"dropout": key}}
         return network.apply({"params": weights}, features_BNFK, **settings)
 
-    def learn(weights, features_BNFK):
-        estimates_BNFSK, back = jax.vjp(estimate, weights, features_BNFK)
-        return back(estimates_BNFSK)
+    def gradient_of(weights: Any, features_BNFK: Array) -> Any:
+        estimates_BNFSK, backward = jax.vjp(estimate, weights, features_BNFK)
+        return backward(estimates_BNFSK)
 
-    def loss(estimates_BNFSK, context, mixture_BCT, sources_BSCT):
+    def loss(
+        estimates_BNFSK: Array, context: Any, mixture_BCT: Array, sources_BSCT: Array
+    ) -> Array:
         length = mixture_BCT.shape[-1]
         waves_BSCT = representation.synthesise(estimates_BNFSK, context, length)
         return loss_of(sources_BSCT, share_rest(mixture_BCT, waves_BSCT))
 
-    def optimise(gradient, opt_state, params, ema):
+    def optimise(gradient: Any, opt_state: Any, params: Any, ema: Any) -> tuple:
         updates, opt_state = default.optimiser.update(gradient, opt_state, params)
         params = optax.apply_updates(params, updates)
         return opt_state, params, optax.incremental_update(params, ema, 0.01)
 
-    mixed = partial(mix, default.run), default.stems_BSCT, default.rooms_RL
-    mixture_BCT, sources_BSCT = jax.jit(mixed[0])(*mixed[1:])
+    waves = default.stems_BSCT, default.rooms_RL
+    mixture_BCT, sources_BSCT = jax.jit(partial(mix, default.run))(*waves)
     features_BNFK, context = jax.jit(representation.analyse)(mixture_BCT)
     features_BNFK = (features_BNFK - features_BNFK.mean()) / features_BNFK.std()
-    network_takes = params["architecture"], features_BNFK
-    loss_takes = jax.jit(estimate)(*network_takes), context, mixture_BCT, sources_BSCT
-    calls = {
-        "mixing, augmented": (partial(mix, augmented.run), *mixed[1:]),
-        "mixing": mixed,
-        "transform to features": (representation.analyse, mixture_BCT),
-        "network": (estimate, *network_takes),
-        "network, gradient": (learn, *network_takes),
-        "masks to loss": (loss, *loss_takes),
-        "masks to loss, gradient": (jax.value_and_grad(loss), *loss_takes),
-        "optimiser, average": (optimise, params, opt_state, params, params),
+    network_arguments = params["architecture"], features_BNFK
+    estimates_BNFSK = jax.jit(estimate)(*network_arguments)
+    loss_arguments = estimates_BNFSK, context, mixture_BCT, sources_BSCT
+    return {
+        "mixing, augmented": ready(partial(mix, augmented.run), *waves),
+        "mixing": ready(partial(mix, default.run), *waves),
+        "transform to features": ready(representation.analyse, mixture_BCT),
+        "network": ready(estimate, *network_arguments),
+        "network, gradient": ready(gradient_of, *network_arguments),
+        "masks to loss": ready(loss, *loss_arguments),
+        "masks to loss, gradient": ready(jax.value_and_grad(loss), *loss_arguments),
+        "optimiser, average": ready(optimise, params, opt_state, params, params),
     }
 
-    def ready(function, *arguments) -> Callable[[], None]:
-        compiled = jax.jit(function)
-        return lambda: jax.block_until_ready(compiled(*arguments))
 
-    return {name: ready(*call) for name, call in calls.items()}
+def ready(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    """Returns a compiled call that waits for its result."""
+    import jax
+
+    compiled = jax.jit(function)
+    return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def compile_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Of the default step, augmentation on: for the first time, and with JAX's cache."""
-    spawn, found = multiprocessing.get_context("spawn"), {}
+    """Seconds to compile the default step with augmentation, with and without cache."""
+    spawn = multiprocessing.get_context("spawn")
+    found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder  # for processes yet to start
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder  # for processes started below
         for cache in ("cold", "warm"):
             with concurrent.futures.ProcessPoolExecutor(1, spawn) as pool:
                 found[cache] = round(pool.submit(compile_default, args).result(), 2)

@@ -1,18 +1,18 @@
 """Times a stereo stft + istft round trip of sep.model.transforms against its peers.
 
 Peers: torch, librosa, scipy's ShortTimeFFT and jax.scipy.signal, each used as its
-manual says. All get the same signal (the example duet over and over, or noise if it is
+manual recommends. All get the same signal (the example duet repeated, or noise if it is
 missing), the same float32 Hann window and the same number of threads, on the CPU. In
-each round every party makes one round trip, in turn, so that a busy machine slows all
-alike; compilation is not timed. The peers come with `make bench-env`:
+each round every party makes one round trip, in turn, so that other load affects all
+equally; compilation is not timed. `make bench-env` installs the peers:
 
     .venv-bench/bin/python benchmarks/transforms.py
 
-The table shows for each party the median time; that time over ours (more than 1: ours
-is faster); the signal-to-error ratio of its round trip; and how far its frames are from
-ours: the worst frame that lies inside the signal, relative to its norm. The last line
-is JSON: its "ratio" is the fastest peer's time over ours. The exit status is 1 if ours
-restores less than 130 dB or is more than 1e-5 away from torch's or librosa's frames.
+The table shows for each party the median time; that time over Sep's (above 1, Sep is
+faster); the signal-to-error ratio of its round trip; and the distance of its frames from
+Sep's: that of the worst frame inside the signal, relative to its norm. The last line is
+JSON: its "ratio" is the fastest peer's time over Sep's. The exit status is 1 if Sep
+restores less than 130 dB, or its frames are more than 1e-5 away from torch's or librosa's.
 """
 
 import argparse
@@ -33,17 +33,23 @@ SAMPLE_RATE = 44_100
 
 
 class Party(NamedTuple):
-    """One way to do it, the signal bound in."""
+    """An implementation of the transform, applied to the signal.
+
+    Attributes:
+      package: name of its package.
+      round_trip: returns the wave (C, T) after transform and inverse.
+      spectrum: returns the spectrum (C, N, F); frame n is centred on sample n * hop.
+    """
 
     package: str
-    round_trip: Callable[[], Any]  # wave (C, T)
-    spectrum: Callable[[], Any]  # (C, N, F), frame n centred on sample n * hop
+    round_trip: Callable[[], Any]
+    spectrum: Callable[[], Any]
 
 
 def main() -> None:
-    """Pins the threads, checks and times all parties, prints what came out."""
+    """Checks and times all parties and prints the results."""
     args = parse_args()
-    pin(args.threads)  # numpy and all others start threads: they are imported below
+    pin(args.threads)  # before the imports below, because libraries start their threads
     wave_CT, signal = make_signal(round(args.seconds * SAMPLE_RATE))
     try:
         parties = make_parties(wave_CT, args.n_fft, args.hop, args.threads)
@@ -63,7 +69,7 @@ def main() -> None:
     cut = f"n_fft {args.n_fft}, hop {args.hop}"
     effort = f"threads {args.threads}, rounds {args.rounds}"
     print(f"{args.seconds:g} s of {signal} in stereo; {cut}; {effort}\n")
-    print(f"{'party':25}{'median':>9}{'/ ours':>9}{'restored':>11}{'frames':>10}")
+    print(f"{'party':25}{'median':>9}{'/ sep':>9}{'restored':>11}{'frames':>10}")
     for name in sorted(parties, key=seconds.get):
         package = parties[name].package
         print(
@@ -84,19 +90,19 @@ def main() -> None:
     if restored_dB["sep"] < 130:
         sys.exit("sep does not restore the signal: less than 130 dB")
     if not max(distances["torch"], distances["librosa"]) <= 1e-5:
-        sys.exit("sep's frames are not those of torch and librosa")
+        sys.exit("sep's frames differ from those of torch or librosa by more than 1e-5")
 
 
 def parse_args() -> argparse.Namespace:
-    """The flags."""
+    """Parses the flags."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = functools.partial(parser.add_argument, metavar="N")
-    add("--threads", type=int, default=2, help="for every party (default: 2)")
-    add("--rounds", type=int, default=5, help="round trips of each (default: 5)")
-    add("--seconds", type=float, default=60.0, help="of the signal (default: 60)")
-    add("--n_fft", type=int, default=4096, help="samples of a frame (default: 4096)")
+    add("--threads", type=int, default=2, help="threads of every party (default: 2)")
+    add("--rounds", type=int, default=5, help="round trips of each party (default: 5)")
+    add("--seconds", type=float, default=60.0, help="length of the signal (default: 60)")
+    add("--n_fft", type=int, default=4096, help="samples in a frame (default: 4096)")
     add("--hop", type=int, default=1024, help="samples between frames (default: 1024)")
     args = parser.parse_args()
     if min(args.threads, args.rounds, args.hop) < 1:
@@ -104,12 +110,12 @@ def parse_args() -> argparse.Namespace:
     if args.n_fft % 2 or args.hop > args.n_fft // 2:
         parser.error("--n_fft must be even, and --hop at most half of it")
     if args.seconds * SAMPLE_RATE < 2 * args.n_fft:
-        parser.error("--seconds must hold at least two frames")
+        parser.error("--seconds must be the length of at least two frames")
     return args
 
 
 def make_signal(length: int) -> tuple[Any, str]:
-    """The example repeated, or noise: float32 (2, length), and what it is."""
+    """Returns the repeated example or noise, float32 (2, length), and its name."""
     import numpy as np
 
     if not EXAMPLE.exists():
@@ -124,7 +130,7 @@ def make_signal(length: int) -> tuple[Any, str]:
 
 
 def make_parties(wave_CT: Any, n_fft: int, hop: int, threads: int) -> dict[str, Party]:
-    """Every party by name, ours first."""
+    """Builds every party, by name; Sep is first."""
     length = wave_CT.shape[-1]
     return {
         "sep": sep_party(wave_CT, n_fft, hop, length),
@@ -136,7 +142,7 @@ def make_parties(wave_CT: Any, n_fft: int, hop: int, threads: int) -> dict[str, 
 
 
 def sep_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
-    """Ours: both directions under one jit."""
+    """sep.model.transforms, both directions under one jit."""
     import jax
 
     from sep.model import transforms
@@ -189,7 +195,7 @@ def librosa_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
 
 
 def scipy_party(wave_CT: Any, n_fft: int, hop: int, length: int, threads: int) -> Party:
-    """ShortTimeFFT, with the phase measured from the frame's start as by the others."""
+    """ShortTimeFFT, with phases relative to the start of a frame, as the others have."""
     import numpy as np
     import scipy.fft
     import scipy.signal
@@ -208,7 +214,7 @@ def scipy_party(wave_CT: Any, n_fft: int, hop: int, length: int, threads: int) -
 
 
 def jax_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
-    """jax.scipy.signal, which divides by the window's sum: both under one jit."""
+    """jax.scipy.signal, both directions under one jit; it divides by the window's sum."""
     import jax
     import jax.scipy.signal
 
@@ -228,7 +234,7 @@ def jax_party(wave_CT: Any, n_fft: int, hop: int, length: int) -> Party:
 
 
 def snr(reference: Any, estimate: Any) -> float:
-    """Energy of the reference over that of the error, in dB."""
+    """Signal-to-error ratio in dB."""
     import numpy as np
 
     reference = np.asarray(reference, np.float64)
@@ -237,7 +243,7 @@ def snr(reference: Any, estimate: Any) -> float:
 
 
 def distance(ours_CNF: Any, theirs_CNF: Any) -> float:
-    """The largest distance of two frames, relative to the norm of theirs."""
+    """Largest distance between two frames, relative to the norm of the peer's."""
     import numpy as np
 
     theirs_CNF = np.asarray(theirs_CNF, np.complex128)
@@ -247,9 +253,9 @@ def distance(ours_CNF: Any, theirs_CNF: Any) -> float:
 
 
 def measure(parties: dict[str, Party], rounds: int) -> dict[str, float]:
-    """Median seconds of a round trip by party; who starts a round changes."""
+    """Median seconds of a round trip by party. Every round begins with another party."""
     names = list(parties)
-    seconds = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for i in range(rounds):
         for j in range(len(names)):
             name = names[(i + j) % len(names)]

@@ -1,16 +1,18 @@
-"""Any pair, with every architecture but harmonic at about 0.3 million parameters.
+"""Any pair, with about 0.3 million parameters in every architecture except harmonic.
 
   python train.py --config=configs/small.py --arch=tcn --representation=mel \
       --data=STEMS --workdir=runs/small
 
-docs/study.md has scores and times of this size at 22.05 kHz: of all pairs, but not of
-openunmix, and of harmonic on four representations only.
+docs/study.md has scores and times of this size at 22.05 kHz, for all pairs except those of
+openunmix, and for harmonic on four representations only.
 """
+
+from ml_collections import ConfigDict
 
 from sep import config
 from sep.model import presets
 
 
-def get_config():
-    """The base, small."""
+def get_config() -> ConfigDict:
+    """Returns the base config in size small."""
     return presets.sized(config.get_config(), "small")

@@ -1,17 +1,19 @@
-"""What study.py compares: every pair, small, at 22.05 kHz and one channel.
+"""The config of the study: every pair in size small, at 22.05 kHz and one channel.
 
   python study.py --config=configs/study.py --data=STEMS --tests=A=TEST_A,B=REAL/test \
       --out=runs/study --tflop=2.5
 
-make study calls it in several rounds. docs/study.md has what came of it, and the times.
+`make study` uses it in several rounds. docs/study.md has the results and times.
 """
+
+from ml_collections import ConfigDict
 
 from sep import config
 from sep.model import presets
 
 
-def get_config():
-    """The base at half its sample rate: half as many samples are as long."""
+def get_config() -> ConfigDict:
+    """Returns the small base config at half the sample rate, with halved frame lengths."""
     settings = presets.sized(config.get_config(), "small")
     model = settings.model
     model.sample_rate = 22050
@@ -19,9 +21,9 @@ def get_config():
         model[name].update(n_fft=2048, hop_length=512, max_frequency=0.0)
     model.mdct.update(frame_length=1024, max_frequency=0.0)
     model.learned.update(frame_length=512, hop_length=256, filters=512)
-    model.level_free = False  # it came later; docs/study.md has what it does
-    settings.separation.wiener_seconds = 0.0  # networks are compared as they are
-    # Budgets are short: rather more steps than larger batches.
+    model.level_free = False  # was added later; docs/study.md has its effect
+    settings.separation.wiener_seconds = 0.0  # networks are compared without the filter
+    # Budgets are short: more steps are better than larger batches.
     settings.data.batch_size = 8
     settings.data.solos = 0.2
     return settings

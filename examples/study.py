@@ -147,13 +147,18 @@ def copy_sounds(one: Round, folder: Path) -> None:
     for pair in one.sounds:
         cells = sorted((out / "cells").glob(f"{pair}-*/sounds"))
         paths[f"{pair}_"] = sorted(cells[0].rglob("*.wav")) if cells else []
-    for prefix, path in ((prefix, path) for prefix in paths for path in paths[prefix]):
-        wave_CT, rate = audio.read(path)
-        mono_T1 = wave_CT.mean(0)[:, None]
-        sound, ogg = audio.Format(rate, 1), audio.Encoding("ogg", "auto")
-        target = folder / f"{prefix}{path.stem}.ogg"
-        with audio.writers([target], sound, len(mono_T1), ogg) as (file,):
-            file.write(mono_T1)
+    for prefix in paths:
+        for path in paths[prefix]:
+            write_mono(path, folder / f"{prefix}{path.stem}.ogg")
+
+
+def write_mono(path: Path, target: Path) -> None:
+    """Writes the mean of a recording's channels as an Ogg file."""
+    wave_CT, rate = audio.read(path)
+    mono_T1 = wave_CT.mean(0)[:, None]
+    sound, ogg = audio.Format(rate, 1), audio.Encoding("ogg", "auto")
+    with audio.writers([target], sound, len(mono_T1), ogg) as (file,):
+        file.write(mono_T1)
 
 
 def copy_figures(one: Round, folder: Path) -> None:

@@ -198,8 +198,8 @@ def link_data(folder: Path, variant: Variant) -> None:
             continue
         link(part / "train/piano", piece / "piano.flac", piece.name)
         sampled = violin != COMPUTED
-        wanted = {"one": violin == _ONE.value, "sampled": sampled, "all": True}
-        if wanted[variant.violins]:
+        included = {"one": violin == _ONE.value, "sampled": sampled, "all": True}
+        if included[variant.violins]:
             link(part / "train/violin", piece / "violin.flac", piece.name)
     if variant.real:
         for source in SOURCES:

@@ -165,7 +165,9 @@ def main(argv: list[str]) -> int:
         excerpt.write(study, None, 10.0)
         outcomes = rounds.outcomes(titled, _JOBS.value, cli.commit())
     # `outcomes` has printed the errors.
-    results = [(job, found) for job, (found, _) in zip(jobs, outcomes, strict=True) if found]
+    results = [
+        (job, found) for job, (found, _) in zip(jobs, outcomes, strict=True) if found
+    ]
     print(table(results, list(tests)))
     return int(len(results) < len(jobs))
 

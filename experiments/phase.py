@@ -1,14 +1,15 @@
-"""What a spectrogram's magnitudes lose: true ones of a source, with phases not its own.
+"""Measures the loss of inverting the true magnitudes of a source with other phases.
 
   python experiments/phase.py [--track=examples/duet]
 
-Prints SI-SDR in dB of every source of a track for each way back to sound. A mask may do
-better with the mixture's phases: not by truer magnitudes, but by smaller ones where the
-phases are wrong (psm in docs/references.md).
+Prints the SI-SDR in dB of every source of a track for each transform and each choice of
+phases. With the mixture's phases a mask can score higher than the true magnitudes do, by
+smaller magnitudes where the phases are wrong (psm in docs/references.md).
 """
 
 from pathlib import Path
 
+import jax
 import numpy as np
 from absl import flags
 
@@ -27,32 +28,48 @@ SIZES = ((1024, 256), (2048, 512), (4096, 1024))  # n_fft, hop_length
 
 
 def main(argv: list[str]) -> None:
-    """Prints a line for each transform and way back."""
+    """Prints a line for each transform and choice of phases."""
     cli.expect_no_arguments(argv)
     print(f"{'n_fft':>6}{'hop':>6}  {'phases':<16}" + "".join(f"{s:>9}" for s in SOURCES))
     waves = {name: read(name) for name in (*SOURCES, "mixture")}
     for n_fft, hop_length in SIZES:
-        how = {"window": transforms.hann(n_fft), "hop_length": hop_length}
-        phase = np.exp(1j * np.angle(transforms.stft(waves["mixture"], **how)))
-        random = np.random.default_rng(0).uniform(-np.pi, np.pi, phase.shape)
-        ways = {"the mixture's": phase, "zero": 1.0, "random": np.exp(1j * random)}
-        for name, turn in ways.items():
-            scores = []
-            for source in SOURCES:
-                wave_CT = waves[source]
-                spectrum_CNF = abs(np.asarray(transforms.stft(wave_CT, **how))) * turn
-                spectrum_CNF = spectrum_CNF.astype(np.complex64)
-                back_CT = transforms.istft(spectrum_CNF, **how, length=wave_CT.shape[1])
-                joined = (
-                    x.reshape(-1).astype(float) for x in map(np.array, (wave_CT, back_CT))
-                )
-                scores.append(float(si_sdr(*joined)))
-            shown = "".join(f"{score:>9.1f}" for score in scores)
+        spectrum_CNF = np.asarray(stft(waves["mixture"], n_fft, hop_length))
+        random_CNF = np.random.default_rng(0).uniform(-np.pi, np.pi, spectrum_CNF.shape)
+        phases = {
+            "the mixture's": np.exp(1j * np.angle(spectrum_CNF)),
+            "zero": 1.0,
+            "random": np.exp(1j * random_CNF),
+        }
+        for name, phase_CNF in phases.items():
+            scores = [
+                score(waves[source], phase_CNF, n_fft, hop_length) for source in SOURCES
+            ]
+            shown = "".join(f"{value:>9.1f}" for value in scores)
             print(f"{n_fft:>6}{hop_length:>6}  {name:<16}{shown}")
 
 
+def stft(wave_CT: np.ndarray, n_fft: int, hop_length: int) -> jax.Array:
+    """Spectrum (C, N, F) under a Hann window."""
+    return transforms.stft(wave_CT, window=transforms.hann(n_fft), hop_length=hop_length)
+
+
+def score(
+    wave_CT: np.ndarray, phase_CNF: np.ndarray | float, n_fft: int, hop_length: int
+) -> float:
+    """SI-SDR in dB of the inverse of a wave's magnitudes times unit phasors."""
+    spectrum_CNF = np.abs(np.asarray(stft(wave_CT, n_fft, hop_length))) * phase_CNF
+    estimate_CT = transforms.istft(
+        spectrum_CNF.astype(np.complex64),
+        window=transforms.hann(n_fft),
+        hop_length=hop_length,
+        length=wave_CT.shape[1],
+    )
+    joined = (np.array(x).reshape(-1).astype(float) for x in (wave_CT, estimate_CT))
+    return float(si_sdr(*joined))
+
+
 def read(name: str) -> np.ndarray:
-    """A wave (C, T) of the track."""
+    """Reads a wave (C, T) of the track."""
     return audio.read(file_of(Path(_TRACK.value) / name))[0]
 
 

@@ -1,13 +1,14 @@
-"""Measures how well in tune rendered violins are, instrument by instrument.
+"""Measures the tuning of rendered violins, for each instrument.
 
   python experiments/tuning.py DATA/train
 
-From every piece of `python -m sep.data render`, notes that sound alone for a quarter of a
-second or more are measured, and compared with the manifest: key and tuning of the piece.
+Measures the pitch of notes that sound alone for a quarter of a second or more, in every
+piece of `python -m sep.data render`, and compares it with key and tuning in the manifest.
 """
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +20,40 @@ from sep.model.registry import lookup
 from sep.rendering.pitch import cents_off, measure_pitch
 from sep.runtime.progress import progress_bar
 
+Note = Sequence[float]  # onset and duration in seconds, MIDI key, velocity
+
 _SOURCE = flags.DEFINE_string("source", "violin", "The stem to measure.")
-_NOTES = flags.DEFINE_integer("notes", 6, "At most so many notes of each piece.")
+_NOTES = flags.DEFINE_integer("notes", 6, "Maximum number of notes of each piece.")
 
 SHORTEST = 0.25  # seconds
-BEGIN, END = 0.08, 0.02  # seconds of a note that are left out
-SURE = 0.5
+BEGIN, END = 0.08, 0.02  # seconds at both ends of a note that are not measured
+CERTAIN = 0.5  # minimum certainty of a measurement
 
 
 def main(argv: list[str]) -> None:
-    """Prints a line an instrument, and one for all."""
+    """Prints a line for each instrument and one for all."""
     if len(argv) != 2:
-        raise UserError("give one folder of rendered pieces")
+        raise UserError("tuning.py takes one folder of rendered pieces; see --help")
     if not (manifests := sorted(Path(argv[1]).glob("*/manifest.json"))):
-        raise UserError(f"{argv[1]}: holds no rendered pieces")
-    off, unsure = defaultdict(list), defaultdict(int)
+        raise UserError(f"{argv[1]}: contains no rendered pieces; choose another folder")
+    cents_by_name, unsure = measured(manifests)
+    print(f"{'instrument':24}{'notes':>6}{'median |cents|':>16}{'95 %':>7}{'unsure':>8}")
+    names = sorted(cents_by_name.keys() | unsure.keys())
+    found = [(name, cents_by_name.get(name, [])) for name in names]
+    for name, cents in [*found, ("all", sum(cents_by_name.values(), []))]:
+        middle, most = np.percentile(np.abs(cents or [np.nan]), [50, 95])
+        missed = sum(unsure.values()) if name == "all" else unsure.get(name, 0)
+        print(f"{name:24}{len(cents):6}{middle:16.1f}{most:7.0f}{missed:8}")
+
+
+def measured(manifests: Sequence[Path]) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Measures notes of all pieces.
+
+    Returns:
+      By instrument, the deviations in cents, and the number of uncertain measurements.
+    """
+    deviations: dict[str, list[float]] = defaultdict(list)
+    unsure: dict[str, int] = defaultdict(int)
     for path in progress_bar(manifests, "measuring", unit="piece"):
         sources = json.loads(path.read_text())["sources"]
         facts = lookup(sources, "source", _SOURCE.value)
@@ -44,21 +64,16 @@ def main(argv: list[str]) -> None:
             onset, duration, key, _ = alone[i]
             begin, end = (int(s * rate) for s in (onset + BEGIN, onset + duration - END))
             midi, certainty = measure_pitch(wave_CT[:, begin:end].mean(0), rate, key)
-            if certainty < SURE:
+            if certainty < CERTAIN:
                 unsure[facts["instrument"]] += 1
             else:
                 cents = cents_off(midi, key) - facts["tuning_cents"]
-                off[facts["instrument"]].append(cents)
-    print(f"{'instrument':24}{'notes':>6}{'median |cents|':>16}{'95 %':>7}{'unsure':>8}")
-    found = [(name, off[name]) for name in sorted(off.keys() | unsure.keys())]
-    for name, cents in [*found, ("all", sum(off.values(), []))]:
-        middle, most = np.percentile(np.abs(cents or [np.nan]), [50, 95])
-        missed = unsure[name] if name != "all" else sum(unsure.values())
-        print(f"{name:24}{len(cents):6}{middle:16.1f}{most:7.0f}{missed:8}")
+                deviations[facts["instrument"]].append(cents)
+    return deviations, unsure
 
 
-def is_alone(note, notes) -> bool:
-    """Whether a note is long enough and nothing else sounds with it."""
+def is_alone(note: Note, notes: Sequence[Note]) -> bool:
+    """Whether a note is long enough and no other note sounds at the same time."""
     onset, duration, *_ = note
     if duration < SHORTEST:
         return False

@@ -1,18 +1,20 @@
-"""How long the frames of the Wiener filter should be, and how sure of the estimates.
+"""Compares frame lengths and exponents of the Wiener filter.
 
   python experiments/wiener.py --data=REAL/valid
 
-Separates the tracks of a test set once without the filter, then filters the stems in
-many ways. Prints mean SI-SDR over sources, as docs/separate.md shows it; `mono` filters
-each channel by itself.
+Separates the tracks of a test set once without the filter, then filters the stems with
+each setting. Prints the mean SI-SDR over sources, as in docs/separate.md; `mono` filters
+each channel separately.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 from absl import flags
+from numpy.typing import ArrayLike
 
 import sep
 from sep import audio, cli
@@ -22,7 +24,7 @@ from sep.model import wiener
 from sep.model.names import DEFAULT_MODEL
 
 _DATA = flags.DEFINE_string("data", None, "Folder of tracks.", required=True)
-_MODEL = flags.DEFINE_string("model", DEFAULT_MODEL, "What separates them.")
+_MODEL = flags.DEFINE_string("model", DEFAULT_MODEL, "Model that separates them.")
 
 FRAMES = (4096, 8192, 16384)  # samples
 EXPONENTS = (1.0, 1.25, 1.5, 2.0)
@@ -38,18 +40,18 @@ def main(argv: list[str]) -> None:
         estimates_SCT = separation.to_array(file_of(track / "mixture"))
         tracks.append((np.stack(references), estimates_SCT))
 
-    def score(refine) -> float:
-        return np.mean(
-            [
-                si_sdr(reference_CT.ravel(), np.ravel(estimate_CT))
-                for references_SCT, estimates_SCT in tracks
-                for reference_CT, estimate_CT in zip(
-                    references_SCT, refine(estimates_SCT), strict=True
-                )
-            ]
-        )
+    def score(refine: Callable[[np.ndarray], ArrayLike]) -> float:
+        """Mean SI-SDR in dB of refined stems."""
+        values = [
+            si_sdr(reference_CT.ravel(), np.ravel(estimate_CT))
+            for references_SCT, estimates_SCT in tracks
+            for reference_CT, estimate_CT in zip(
+                references_SCT, refine(estimates_SCT), strict=True
+            )
+        ]
+        return float(np.mean(values))
 
-    print(f"{len(tracks)} tracks; as they are {score(np.asarray):.2f} dB\n")
+    print(f"{len(tracks)} tracks; without the filter {score(np.asarray):.2f} dB\n")
     print(f"| n_fft | {' | '.join(f'{e:g}' for e in EXPONENTS)} | mono, {EXPONENTS[1]:g} |")
     print("|---" * (len(EXPONENTS) + 2) + "|")
     for n_fft in FRAMES:
@@ -60,8 +62,10 @@ def main(argv: list[str]) -> None:
         print(f"| {n_fft} | {' | '.join(f'{value:.2f}' for value in scores)} |", flush=True)
 
 
-def each_channel(refine, sources_SCT: np.ndarray) -> np.ndarray:
-    """Every channel filtered as if it were a recording in mono."""
+def each_channel(
+    refine: Callable[[np.ndarray], jax.Array], sources_SCT: np.ndarray
+) -> np.ndarray:
+    """Filters every channel as a mono recording."""
     channels = range(sources_SCT.shape[1])
     return np.concatenate([refine(sources_SCT[:, c : c + 1]) for c in channels], 1)
 

@@ -1,11 +1,11 @@
-r"""Runs notebooks and saves them with what they showed.
+r"""Runs notebooks and saves them with their outputs.
 
   python notebooks/run.py
   python notebooks/run.py --only=compare
 
-Each runs from a fresh start, in its own folder. Saved are numbers and pictures, without
-times, versions and sounds, so that a run that shows the same changes nothing. A notebook
-with an error stays as it was. (make notebooks does this to all of them.)
+Each runs in a new kernel, in this folder. Text and pictures are saved, but no times,
+versions and sounds: a run with the same results leaves the file unchanged. A notebook with
+an error is not saved. `make notebooks` runs all of them.
 """
 
 import sys
@@ -29,11 +29,11 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def main(argv: list[str]) -> None:
-    """What the command does once its flags are parsed."""
+    """Runs and saves the notebooks."""
     cli.expect_no_arguments(argv)
     paths = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
     if unknown := set(_ONLY.value) - set(paths):
-        raise UserError(f"no notebook {min(unknown)}; there are {', '.join(paths)}")
+        raise UserError(f"unknown notebook {min(unknown)}; known: {', '.join(paths)}")
     for name in _ONLY.value or paths:
         notebook = nbformat.read(paths[name], as_version=4)
         execute(notebook, name)
@@ -42,10 +42,10 @@ def main(argv: list[str]) -> None:
 
 
 def execute(notebook: NotebookNode, name: str) -> None:
-    """Runs all cells in a new kernel; their outputs take the place of the old.
+    """Runs all cells in a new kernel and replaces their outputs.
 
     Raises:
-      UserError: a cell fails; its traceback is on standard error.
+      UserError: a cell fails; its traceback is printed to standard error.
     """
     client = NotebookClient(
         notebook,
@@ -65,9 +65,12 @@ def execute(notebook: NotebookNode, name: str) -> None:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """The same notebook, changed: without what differs from run to run and is no result.
+    """Removes from a notebook all that differs between runs with the same results.
 
-    Sounds go too: they would be nearly all of the file, and hardly a viewer plays them.
+    Sounds are removed too: they would be most of the file, and few viewers play them.
+
+    Returns:
+      The notebook, which is changed in place.
     """
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -84,11 +87,11 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs without progress, and with what was printed in one piece.
+    """Removes standard error, which has progress only, and joins what was printed.
 
-    It comes in pieces of chance. Progress is all that goes to standard error.
+    Text arrives in pieces that differ between runs.
     """
-    found = []
+    found: list[NotebookNode] = []
     for output in outputs:
         if output.get("name") == "stderr":
             continue

@@ -1,7 +1,7 @@
-"""The base config, derived from the settings of every room.
+"""The base config, derived from the settings of every package.
 
-Experiments change it in a file under configs/ or on the command line:
-``--config.train.steps=100``. ``python -m sep.config`` lists every setting.
+Experiments change it in a file under configs/ or on the command line
+(`--config.train.steps=100`). `python -m sep.config` lists every setting.
 """
 
 import json
@@ -14,17 +14,19 @@ from sep.training.settings import RunSettings
 
 
 def get_config() -> ConfigDict:
-    """A fresh, locked config with the default of every setting."""
+    """Returns a new, locked config with the default of every setting."""
     base = as_dict(RunSettings())
     base["model"]["sources"] = tuple(base["model"]["sources"])
     return ConfigDict(base).lock()
 
 
 def settings_of(config: ConfigDict) -> RunSettings:
-    """A config as typed settings. A flag gives several sources as one text: a,b.
+    """Converts a config to typed settings.
+
+    On the command line, several sources are one string: "a,b".
 
     Raises:
-      UserError: a setting has another type than it must have.
+      UserError: a setting has a wrong type.
     """
     plain: dict[str, Any] = json.loads(config.to_json())
     names = ",".join(plain["model"]["sources"]).split(",")

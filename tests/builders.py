@@ -1,8 +1,13 @@
 """Small settings, networks and signals that many tests share."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
+from sep.model.architectures import ARCHITECTURES
+from sep.model.registry import settings_classes
+from sep.model.representations import REPRESENTATIONS
 from sep.model.settings import ModelSettings
 from sep.runtime.settings import changed
 from sep.training.settings import RunSettings
@@ -28,42 +33,37 @@ SWITCHES = {
 }
 TIMBRES = {"formant_semitones": 4.0, "body_db": 6.0, "tilt_db": 2.0, "detune_cents": 9.0}
 
-
-SMALL = {
-    **{
-        f"{name}.{key}": value
-        for name in ("magnitude", "log_magnitude", "complex", "mel")
-        for key, value in {"n_fft": 256, "hop_length": 64}.items()
-    },
-    "mel.bands": 12,
-    "waveform.frame_length": 128,
-    "waveform.hop_length": 64,
-    "mdct.frame_length": 256,
-    "learned.frame_length": 128,
-    "learned.hop_length": 64,
-    "learned.filters": 128,
-    "fnn.width": 16,
-    "fnn.context": 1,
-    "cnn.width": 4,
-    "cnn.depth": 1,
-    "rnn.width": 16,
-    "rnn.depth": 1,
-    "lstm.width": 16,
-    "openunmix.width": 16,
-    "openunmix.depth": 1,
-    "openunmix.dropout": 0.0,
-    "tcn.width": 16,
-    "tcn.depth": 2,
-    "bandsplit.width": 8,
-    "bandsplit.depth": 1,
-    "bandsplit.fine": 4,
-    "harmonic.width": 8,
-    "harmonic.depth": 1,
+# Small values of settings, for all representations and architectures that have them.
+SIZES = {
+    "n_fft": 256,
+    "frame_length": 128,
+    "hop_length": 64,
+    "bands": 12,
+    "filters": 128,
+    "width": 8,
+    "depth": 1,
+    "dropout": 0.0,
 }
+SMALL = {
+    f"{name}.{field.name}": SIZES[field.name]
+    for registry in (REPRESENTATIONS, ARCHITECTURES)
+    for name, kind in settings_classes(registry).items()
+    for field in dataclasses.fields(kind)
+    if field.name in SIZES
+} | {"fnn.context": 1, "cnn.width": 4, "bandsplit.fine": 4}
+
+
+def with_setting(registry, setting):
+    """Names of the entries of a registry that have a setting."""
+    return [
+        name
+        for name, kind in settings_classes(registry).items()
+        if setting in {field.name for field in dataclasses.fields(kind)}
+    ]
 
 
 def small_model(representation="magnitude", architecture="lstm", **changes):
-    """Settings of a model; those without an entry in `SMALL` have their defaults."""
+    """Settings of a small model."""
     names = {"representation": representation, "architecture": architecture}
     return changed(ModelSettings(), SMALL | names | changes)
 
@@ -77,7 +77,7 @@ def noise(*shape, seed=0, rms=2.0**-4):
 
 
 def small_run(steps, representation="magnitude", architecture="fnn"):
-    """Settings of a short run, with some augmentation: all of it takes long to compile."""
+    """Settings of a short run, with only some augmentation: all compiles slowly."""
     off = dict.fromkeys(SWITCHES, 0.0) | {"gain_db": 6.0, "polarity": 0.5}
     timbre = dict.fromkeys(TIMBRES, 0.0) | {"pitch_semitones": 1.0}
     data = {"crop_seconds": 0.2, "batch_size": 2, **off, "timbre": {"other": timbre}}

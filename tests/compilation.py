@@ -10,7 +10,11 @@ import os
 import shutil
 import tempfile
 
-FAST = "--xla_backend_optimization_level=0"
+# Without optimisation, without the slow code generator for fusions, in one module.
+FAST = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
 
 
 def prepare() -> None:

@@ -1,7 +1,8 @@
-"""The commands: flags and wiring only. Sound and networks live elsewhere."""
+"""The commands: flags and wiring only. All work is done in the other packages."""
 
 import contextlib
 import ctypes
+import io
 import os
 import subprocess
 import sys
@@ -18,56 +19,68 @@ _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def launch(main: Callable[[list[str]], int | None]) -> None:
-    """Runs a command; an error that its user can cure is one line, and status 1.
+    """Runs a command as a process: parses flags, calls `main`, and exits with its status.
 
-    The docstring of the command's module opens its --help.
+    The docstring of the command's module is the beginning of its --help.
+
+    Args:
+      main: takes the arguments that remain after the flags; returns the exit status.
     """
-
-    def guarded(argv: list[str]) -> int:
-        if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)
-        try:
-            return main(argv) or 0
-        except UserError as error:
-            print(f"error: {one_line(str(error))}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 130
-
     ask_for_large_pages()
-    for stream in (sys.stdout, sys.stderr):  # for file names that are not UTF-8
-        stream.reconfigure(errors="backslashreplace")
-    # absl's --help shows the docstring and the flags of the script: lend it ours.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may not be UTF-8
+    # absl's --help shows the docstring and flags of the script; it gets the command's.
     module = sys.modules[main.__module__]
-    sys.modules["__main__"].__doc__ = module.__doc__.replace("%", "%%")
+    sys.modules["__main__"].__doc__ = (module.__doc__ or "").replace("%", "%%")
     for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     remember_compilations()
-    app.run(guarded, flags_parser=parse_flags)
+    app.run(lambda argv: status_of(main, argv), flags_parser=parse_flags)
 
 
-def leave(*_) -> None:
-    """For SIGTERM: ends the command as an error does, so that all is tidied and saved."""
+def status_of(main: Callable[[list[str]], int | None], argv: list[str]) -> int:
+    """Calls `main` and returns the exit status; a UserError is printed as one line."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def leave(*_: object) -> None:
+    """Signal handler for SIGTERM: raises SystemExit, and files are tidied up as usual."""
     sys.exit(143)
 
 
 def one_line(text: str) -> str:
-    """Text without the line breaks that names of files may have: they are escaped."""
+    """Escapes line breaks and other control characters, which file names can contain."""
     return "".join(c if c.isprintable() or c > "\u2029" else ascii(c)[1:-1] for c in text)
 
 
 def expect_no_arguments(argv: list[str]) -> None:
-    """For commands that take flags only."""
+    """Raises UserError if there are arguments that are not flags."""
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: {Path(argv[0]).name} takes flags only; see --help")
 
 
 def named(values: list[str], flag: str) -> dict[str, str]:
-    """By name: NAME=PATH, or the last part of PATH.
+    """Parses values of the form NAME=PATH, or PATH, whose last part is then the name.
+
+    Args:
+      values: the values; empty ones are ignored.
+      flag: name of their flag, for messages.
+
+    Returns:
+      Name -> path.
 
     Raises:
-      UserError: two have the same name, or one is empty.
+      UserError: two have the same name, or a name or path is empty.
     """
     found = {}
     for value in filter(None, values):
@@ -75,27 +88,27 @@ def named(values: list[str], flag: str) -> dict[str, str]:
         if not equals:
             name, path = Path(value).name.removesuffix(".safetensors"), value
         if not name or not path or "/" in name:
-            raise UserError(f"{flag}: {value!r} is not NAME=PATH")
+            raise UserError(f"{flag}: {value!r} is not of the form NAME=PATH")
         if name in found:
-            raise UserError(f"{flag}: two are called {name}; put another NAME= before one")
+            raise UserError(f"{flag}: two are named {name}; put another NAME= before one")
         found[name] = path
     return found
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """What flags leave of the command line."""
+    """Parses the flags; returns the command line without them."""
     with plain_flag_errors():
         return flags.FLAGS(argv)
 
 
 @contextlib.contextmanager
 def plain_flag_errors() -> Iterator[None]:
-    """Wrong flags end the command in one line; the last two are a config's."""
+    """Exits with a one-line message on wrong flags or a wrong config file."""
     try:
         yield
-    except BrokenPipeError:  # of `--help | head`
+    except BrokenPipeError:  # `--help | head`
         sys.exit(1)
-    except (flags.Error, AttributeError, OSError) as error:
+    except (flags.Error, AttributeError, OSError) as error:  # the last two: a config's
         reason = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
         if isinstance(error, AttributeError):
             reason = f"the config has no setting {reason}"
@@ -104,10 +117,10 @@ def plain_flag_errors() -> Iterator[None]:
 
 
 def return_memory() -> None:
-    """Has glibc give large arrays back, and keep one heap, not one a thread.
+    """Makes glibc return large arrays to the system and use one heap for all threads.
 
-    Call it before there are threads. Heaps would else grow for hours, with what fits
-    nowhere any more; the peak is lower by a sixth, and work takes a twentieth longer.
+    It must be called before threads are started. Otherwise the heaps become fragmented and
+    grow for hours. The peak of memory is a sixth lower, and work takes a twentieth longer.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
@@ -132,7 +145,7 @@ def ask_for_large_pages() -> None:
 
 
 def commit() -> str:
-    """The commit of the code that runs, or "unknown" outside its git checkout."""
+    """Commit of the running code, or "unknown" outside its git checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return "unknown"

@@ -1,19 +1,20 @@
-"""Looks through a folder of stems as training would, and says what is wrong.
+"""Checks a folder of stems as training would read it, and lists what is wrong.
 
   python -m sep.data check DATA
   python -m sep.data check DATA --sources=piano,violin --strict
 
-DATA holds train/ and valid/ (and test/), each with {source}/* (solos, mixed at random)
-or {track}/{source}.* (recordings that belong together), or both; and rooms/, if wanted,
-with impulse responses. Every file is read from end to end; nothing is written. The status
-is 0 if training could begin.
+DATA contains train/ and valid/ (and test/), each with {source}/* (solos, mixed at random)
+or {track}/{source}.* (stems of one piece), or both; and perhaps rooms/ with impulse
+responses. Every file is read from end to end; nothing is written. The exit status is 0 if
+training could begin.
 
-An error keeps training from it. A warning is of what training would leave out or of what
-makes scores mislead, such as the same sound in train/ and valid/.
+Training would fail on an error. A warning is about files that training would skip, or
+about what makes scores misleading, such as the same sound in train/ and valid/.
 """
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -22,66 +23,58 @@ from sep.data.settings import DataSettings
 from sep.errors import UserError
 from sep.model.settings import ModelSettings
 
+if TYPE_CHECKING:
+    from sep.data.check import Summary
+
 _SOURCES = flags.DEFINE_list(
-    "sources", None, "Names of the sources; by default taken from the names of folders."
+    "sources", None, "Names of the sources; default: taken from the names of folders."
 )
-_STRICT = flags.DEFINE_bool("strict", False, "Any warning makes the status 1.")
+_STRICT = flags.DEFINE_bool("strict", False, "Exit with status 1 on any warning.")
 _MISSING = flags.DEFINE_bool(
-    "missing_is_silence", False, "A source that a track has no file of is silent there."
+    "missing_is_silence", False, "Treat a source without a file in a track as silent there."
 )
 _CROP = flags.DEFINE_float(
-    "crop_seconds", DataSettings().crop_seconds, "Excerpts that training takes."
+    "crop_seconds", DataSettings().crop_seconds, "Length of a training crop."
 )
 
 
 def run() -> None:
-    """The command, as `python -m sep.data` calls it."""
+    """Runs the command, as `python -m sep.data` calls it."""
     cli.launch(main)
 
 
 def main(argv: list[str]) -> int:
-    """What the command does once its flags are parsed."""
+    """Checks the folder and prints the result; returns the exit status."""
     if len(argv) != 2:
-        raise UserError("one folder is wanted: python -m sep.data check DATA")
+        raise UserError("needs one folder: python -m sep.data check DATA")
 
-    from sep.data import check, folders, rooms
-    from sep.runtime.progress import progress_bar
+    from sep.data import check  # slow, hence after the flags have been checked
 
     data = Path(argv[1])
     if not os.path.isdir(data):
         raise UserError(f"{data}: no such folder")
     sources = _SOURCES.value or check.sources_of(data)
-    indices, missing = {}, []
-    for split in folders.SPLITS:
-        try:
-            if split in check.NEEDED or (data / split).exists():
-                indices[split] = folders.index_of(data / split, sources)
-        except UserError as error:
-            missing.append(str(error))
-    try:
-        seconds = DataSettings().room_seconds
-        rooms.load(data / "rooms", ModelSettings().sample_rate, seconds)
-    except UserError as error:
-        missing.append(str(error))
-    paths = dict.fromkeys(
-        path for index in indices.values() for name in sources for path in index.files(name)
-    )
-    progress = progress_bar(paths, "reading", unit="file", delay=1, leave=False)
-    summary = check.summarise(
-        indices,
-        {path: check.examine(path) for path in progress},
+    summary = check.check_folder(
+        data,
+        sources,
+        sample_rate=ModelSettings().sample_rate,
+        room_seconds=DataSettings().room_seconds,
         crop_seconds=_CROP.value,
         missing_is_silence=_MISSING.value,
     )
-    summary.errors[:0] = missing
     print(check.table(summary), end="\n\n")
+    return verdict(summary, sources, strict=_STRICT.value)
+
+
+def verdict(summary: "Summary", sources: list[str], *, strict: bool) -> int:
+    """Prints all findings and a last line with the verdict; returns the exit status."""
     for kind in ("errors", "warnings", "notes"):
         for line in getattr(summary, kind):
             print(f"{kind[:-1]}: {line}")
     if summary.errors:
         print(f"training would fail: {summary.errors[0]}")
-    elif _STRICT.value and summary.warnings:
+    elif strict and summary.warnings:
         print(f"not good enough under --strict: {summary.warnings[0]}")
     else:
         print(f"ready to train: {', '.join(sources)}")
-    return int(bool(summary.errors or (_STRICT.value and summary.warnings)))
+    return int(bool(summary.errors or (strict and summary.warnings)))

@@ -1,9 +1,9 @@
-"""Makes a release file of a training run's best model, to ship or to share.
+"""Makes a release file of a training run's best model, for distribution.
 
   python -m sep.cli.release --workdir=RUN --out=piano-violin.safetensors \
-      --licence="CC BY 4.0" --note="what it was trained on"
+      --licence="CC BY 4.0" --note="training data"
 
-The file is half the size of RUN/model.safetensors: its numbers are kept in 16 bits.
+The file is half as large as RUN/model.safetensors, since its numbers have 16 bits.
 """
 
 from pathlib import Path
@@ -15,16 +15,16 @@ from sep import cli
 _WORKDIR = flags.DEFINE_string("workdir", None, "Training workdir.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Release file to write.", required=True)
 _LICENCE = flags.DEFINE_string("licence", None, "Licence of the weights.", required=True)
-_NOTE = flags.DEFINE_string("note", "", "What users should know: training data, limits.")
+_NOTE = flags.DEFINE_string("note", "", "Note for users, for example the training data.")
 
 
 def run() -> None:
-    """The command."""
+    """Runs the command."""
     cli.launch(main)
 
 
 def main(argv: list[str]) -> None:
-    """What the command does once its flags are parsed."""
+    """Writes the file, once flags are parsed."""
     cli.expect_no_arguments(argv)
     import numpy as np
 

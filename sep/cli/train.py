@@ -2,25 +2,26 @@ r"""Trains a separator on a folder of stems.
 
   python train.py --data=DATA --workdir=RUN
 
-DATA holds train/ and valid/, each with one folder a source (piano/, violin/) of sound
-files of any rate and format. Pieces need not belong together: they are mixed at random.
-Those that do may lie in a folder of their own (song/piano.wav, song/violin.wav). Impulse
-responses in DATA/rooms/ are rooms in which training plays with --config.data.room=0.5.
-RUN gets metrics.jsonl (one JSON line a step), checkpoints, and model.safetensors, the
-best model so far, to use with separate.py and evaluate.py. Run the same command again
-and training goes on where it stopped.
+DATA contains train/ and valid/, each with one folder for each source (piano/, violin/) of
+sound files of any rate and format. Recordings of different pieces are mixed at random. The
+stems of one piece may be in one folder (song/piano.wav, song/violin.wav). Impulse responses
+in DATA/rooms/ add reverberation with --config.data.room=0.5.
+
+Written to RUN: metrics.jsonl (one JSON line a step), checkpoints, and model.safetensors,
+the best model so far, for separate.py and evaluate.py. The same command resumes an
+interrupted run.
 
   python train.py --data=DATA --workdir=RUN --arch=fnn --representation=waveform
   python train.py --data=DATA --workdir=RUN --config.train.steps=500
   python train.py --data=DATA --workdir=RUN --config.model.sources=cello,harp
 
-All devices of the machine share each batch. With more machines run this on each:
+All devices of the machine share each batch. With several machines, run this on each:
 
   python train.py --data=DATA --workdir=RUN \
       --coordinator=HOST:PORT --processes=2 --process=0
 
-where HOST is the machine of process 0, and DATA and RUN are the same folders for all; on
-TPU pods, Slurm and Open MPI --coordinator=auto is enough.
+where HOST is the machine of process 0, and DATA and RUN are the same folders for all. On
+TPU pods, Slurm and Open MPI, --coordinator=auto is enough.
 
 `python -m sep.config` lists every setting with its default, unit, range and meaning.
 """
@@ -29,7 +30,7 @@ import contextlib
 import json
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -43,9 +44,9 @@ from sep.training.settings import RunSettings, run_differences
 if TYPE_CHECKING:
     from sep.data.material import Material
 
-_ARCH = flags.DEFINE_string("arch", None, "Architecture, in place of the config's.")
+_ARCH = flags.DEFINE_string("arch", None, "Architecture, instead of the config's.")
 _REPRESENTATION = flags.DEFINE_string(
-    "representation", None, "Representation, in place of the config's."
+    "representation", None, "Representation, instead of the config's."
 )
 _DATA = flags.DEFINE_string(
     "data", None, "Folder of stems: DATA/{train,valid}/{source}/*.", required=True
@@ -56,40 +57,42 @@ _WORKDIR = flags.DEFINE_string(
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard",
     False,
-    "Write scalars, pictures and sound to WORKDIR/tensorboard; see them with `tensorboard "
-    "--logdir WORKDIR`. Needs the extra of that name.",
+    "Write scalars, images and sound to WORKDIR/tensorboard; view them with `tensorboard "
+    "--logdir WORKDIR`. Needs the extra `tensorboard`.",
 )
 _PROFILE = flags.DEFINE_bool(
     "profile",
     False,
-    "Write a trace of some steps to WORKDIR/profile; see it with `xprof` or "
+    "Write a trace of some steps to WORKDIR/profile; view it with `xprof` or "
     "ui.perfetto.dev.",
 )
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of process 0 of many, or auto where the cluster knows."
+    "coordinator",
+    None,
+    "HOST:PORT of process 0, if there are several; auto on TPU pods, Slurm and Open MPI.",
 )
 _PROCESS = flags.DEFINE_integer("process", None, "Number of this process.", lower_bound=0)
-_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
+_PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes.", lower_bound=1)
 
 
 def run() -> None:
-    """The command, as `train.py` and sep-train call it."""
-    with cli.plain_flag_errors():  # for it reads the command line here already
+    """Runs the command, for `train.py` and sep-train."""
+    with cli.plain_flag_errors():  # defining the flag already reads the command line
         config_flags.DEFINE_config_file(
             "config",
             config.__file__,
-            "File with get_config(), and any setting of it: --config.train.steps=100",
+            "File with get_config(); or any setting of it: --config.train.steps=100",
         )
     cli.launch(main)
 
 
 def main(argv: list[str]) -> None:
-    """What the command does once its flags are parsed."""
+    """Trains, once flags are parsed."""
     cli.expect_no_arguments(argv)
-    with cli.plain_flag_errors():  # a config file that is not there shows only now
+    with cli.plain_flag_errors():  # a missing config file is found only here
         settings = chosen_settings()
 
-    # Slow to import, hence after the flags have been checked.
+    # Slow to import, therefore after the flags have been checked.
     from sep.training import devices
 
     if _COORDINATOR.value:
@@ -97,11 +100,17 @@ def main(argv: list[str]) -> None:
     elif _PROCESS.value is not None or _PROCESSES.value is not None:
         raise UserError("--process and --processes need --coordinator=HOST:PORT")
     with devices.connected():
-        train(settings, Path(_WORKDIR.value), leads=devices.leads())
+        train(settings, Path(_WORKDIR.value), is_leader=devices.is_leader())
 
 
-def train(settings: RunSettings, workdir: Path, *, leads: bool) -> None:
-    """Checks, reads, trains and says what came of it. Who leads does the writing."""
+def train(settings: RunSettings, workdir: Path, *, is_leader: bool) -> None:
+    """Checks the settings, reads the stems, trains and prints the result.
+
+    Args:
+      settings: of the run.
+      workdir: folder of the run.
+      is_leader: whether this is the process, of all, that writes files and prints.
+    """
     from sep.data.material import check_folders
     from sep.training import tensorboard
     from sep.training.loop import fit
@@ -110,23 +119,23 @@ def train(settings: RunSettings, workdir: Path, *, leads: bool) -> None:
     check(settings)  # before any sound is read
     if _TENSORBOARD.value:
         tensorboard.writer_class()
-    stop = []
+    stop: list[bool] = []
     check_folders(
         Path(_DATA.value),
         settings.model.outputs,
         missing_is_silence=settings.data.missing_is_silence,
     )
 
-    def leave(signum, _) -> None:
+    def stop_after_this_step(signum: int, _: Any) -> None:
         stop.append(True)
-        signal.signal(signum, signal.SIG_DFL)  # who cannot wait asks twice
+        signal.signal(signum, signal.SIG_DFL)  # a second signal ends the process at once
 
-    with locked(workdir, "training") if leads else contextlib.nullcontext():
-        if leads:
+    with locked(workdir, "training") if is_leader else contextlib.nullcontext():
+        if is_leader:
             claim(workdir, settings)
-        material = read(settings, quiet=not leads)
+        material = read(settings, quiet=not is_leader)
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, leave)
+            signal.signal(name, stop_after_this_step)
         release = fit(
             settings,
             material,
@@ -136,17 +145,17 @@ def train(settings: RunSettings, workdir: Path, *, leads: bool) -> None:
             tensorboard=_TENSORBOARD.value,
             profile=_PROFILE.value,
         )
-    if not leads:
+    if not is_leader:
         return
     if stop and not took_a_step(workdir):
-        print("stopped before the first step; the same command starts again")
+        print("stopped before the first step; repeat the command to start again")
     elif stop:
-        print(f"stopped and saved in {workdir}; the same command goes on from there")
+        print(f"stopped and saved in {workdir}; repeat the command to resume")
     print(f"model: {release}" if release.exists() else "no model before a validation")
 
 
 def read(settings: RunSettings, *, quiet: bool) -> "Material":
-    """What there is to train on; says how much of it."""
+    """Reads stems and impulse responses; prints how many there are unless `quiet`."""
     import jax
 
     from sep.data.material import read_material
@@ -171,7 +180,7 @@ def read(settings: RunSettings, *, quiet: bool) -> "Material":
 
 
 def chosen_settings() -> RunSettings:
-    """The settings of the config, with the shorter flags over it."""
+    """Returns the settings of the config, changed by --arch and --representation."""
     settings = flags.FLAGS.config
     if _ARCH.value:
         settings.model.architecture = _ARCH.value
@@ -183,11 +192,12 @@ def chosen_settings() -> RunSettings:
 def claim(workdir: Path, settings: RunSettings) -> None:
     """Writes WORKDIR/config.json, or refuses a workdir of another config.
 
-    One in which no step was taken may get any other; where one was, there has to be one.
+    If no step has been taken in the workdir, any config is accepted. Otherwise the file
+    must exist.
 
     Raises:
-      UserError: settings differ that may not when a run is resumed, or the file is no
-        config.
+      UserError: settings differ with which a run cannot be resumed, or the file cannot be
+        read as a config.
     """
     path = workdir / "config.json"
     if took_a_step(workdir):
@@ -195,20 +205,21 @@ def claim(workdir: Path, settings: RunSettings) -> None:
             before = from_dict(RunSettings, json.loads(path.read_text()))
         except (OSError, ValueError, UserError):
             raise UserError(
-                f"{path}: is no config of the run that is there; use another --workdir"
+                f"{path}: cannot be read as the config of the run in this folder; use "
+                "another --workdir"
             ) from None
-        told = "; ".join(run_differences(before, settings, RUN, MACHINE))
-        if told:
+        found = "; ".join(run_differences(before, settings, RUN, MACHINE))
+        if found:
             raise UserError(
-                f"{workdir}: was made with another config ({told}); "
-                "use its settings or another --workdir"
+                f"{workdir}: was made with another config ({found}); use its settings or "
+                "another --workdir"
             )
     with replacing(path) as part:
         part.write_text(json.dumps(as_dict(settings), indent=2))
 
 
 def took_a_step(workdir: Path) -> bool:
-    """Whether there is something in it that would be lost, or go on."""
+    """Whether a workdir contains results of at least one training step."""
     from sep.model.release import RELEASE
     from sep.training.checkpoints import CHECKPOINTS
     from sep.training.log import METRICS

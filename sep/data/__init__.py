@@ -1,1 +1,1 @@
-"""Training material: folders of stems are indexed, decoded, cropped and mixed to batches."""
+"""Training material: folders of stems are indexed, decoded, cropped, mixed to batches."""

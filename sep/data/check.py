@@ -6,7 +6,7 @@ Shapes: C channel, T sample.
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from sep import audio
 from sep.data import folders, rooms, stems
 from sep.errors import UserError
 from sep.model.names import MIXTURE
+from sep.runtime.progress import progress_bar
 
 NEEDED = ("train", "valid")  # splits that training requires
 _FULL_SCALE = 1 - 2.0**-15  # the largest sample of 16 bits
@@ -78,7 +79,6 @@ def check_folder(
     room_seconds: float,
     crop_seconds: float,
     missing_is_silence: bool,
-    progress: Callable[[Iterable[Path]], Iterable[Path]],
 ) -> Summary:
     """Reads all splits and rooms of a data set, and summarises what is in them.
 
@@ -89,7 +89,6 @@ def check_folder(
       room_seconds: length kept of impulse responses.
       crop_seconds: length of a training crop; shorter recordings are noted.
       missing_is_silence: whether a source without a file in a track is silent there.
-      progress: wraps the paths while they are read, to show a progress bar.
     """
     indices, missing = {}, []
     for split in folders.SPLITS:
@@ -105,9 +104,10 @@ def check_folder(
     paths = dict.fromkeys(
         path for index in indices.values() for name in sources for path in index.files(name)
     )
+    progress = progress_bar(paths, "reading", unit="file", delay=1, leave=False)
     summary = summarise(
         indices,
-        {path: examine(path) for path in progress(paths)},
+        {path: examine(path) for path in progress},
         crop_seconds=crop_seconds,
         missing_is_silence=missing_is_silence,
     )
@@ -150,8 +150,8 @@ def sources_of(data: Path) -> list[str]:
     """Guesses the names of a data set's sources from the names of folders and files.
 
     These are sources:
-      - a folder name that several splits have, unless every file in it has a name that
-        many folders have a file of: such a folder is a track;
+      - a folder name that several splits have, unless each file in it has the name of
+        files in three or more folders: such a folder is a track;
       - a file name that occurs in several of the remaining folders, which are tracks;
       - a remaining folder that contains sound, but none of the sources above.
 

@@ -1,4 +1,4 @@
-"""Solos to test tracks: the passages where most is played, mixed at known levels.
+"""Makes test tracks of solo recordings: passages with few pauses, mixed at known levels.
 
 Shapes: C channel (2), T sample.
 """
@@ -7,113 +7,203 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import sep
 from sep import audio
 from sep.data.folders import SPLITS
 from sep.errors import UserError
-from sep.runtime.files import read_toml
+from sep.runtime.files import read_toml, replacing
+from sep.runtime.progress import progress_bar
 
-RATE = 44100  # Hz, of every file
-RMS = 0.1  # of every passage before it is mixed; full scale is 1
+MANIFEST = "manifest.json"
+RATE = 44100  # Hz, of all files that are written
+RMS = 0.1  # of every passage before mixing; full scale is 1
 _PEAK = 0.95
+_FRAME = RATE // 20  # samples over which the level is taken to find pauses
+
+Splits = dict[str, dict[str, list[Path]]]  # split -> source -> recordings
+Entry = dict[str, Any]  # what the manifest contains about a file
+
+
+@dataclass(frozen=True)
+class Passages:
+    """What is cut from the recordings of a split.
+
+    Attributes:
+      count: passages of each source.
+      seconds: length of a passage.
+      levels: of the last source over the others, in dB; every passage has all of them.
+    """
+
+    count: int
+    seconds: float
+    levels: list[float]
+
+
+def make_set(split_file: Path, root: Path, out: Path, passages: Passages) -> list[Entry]:
+    """Writes a set: stems of the recordings for training, tracks of the others, manifest.
+
+    Args:
+      split_file: TOML file, see `read_split`.
+      root: folder that its names are relative to.
+      out: folder to write to.
+      passages: what to cut for the tracks.
+
+    Returns:
+      The manifest's entries: file, hash, and the origin of stems.
+
+    Raises:
+      UserError: the split is wrong, a recording cannot be used or would be overwritten, or
+        `out` contains files of another set.
+    """
+    splits = read_split(split_file, root)
+    refuse_overwriting(splits, out)
+    refuse_leftovers(out, set(planned_files(splits, passages)))
+    entries = []
+    for split, recordings in splits.items():
+        waves = _read_recordings(split, recordings)
+        if split == "train":
+            for source, paths in recordings.items():
+                for path in paths:
+                    place = out / split / source / f"{path.stem}.flac"
+                    entries.append(write(place, out, sixteen_bit(waves[path])))
+        else:
+            entries += write_tracks(out, split, recordings, waves, passages)
+    text = json.dumps({"version": sep.__version__, "files": entries}, indent=1)
+    with replacing(out / MANIFEST) as part:
+        part.write_text(text + "\n")
+    return entries
+
+
+def _read_recordings(
+    split: str, recordings: dict[str, list[Path]]
+) -> dict[Path, np.ndarray]:
+    """Returns the trimmed recordings of a split.
+
+    Raises:
+      UserError: one cannot be read, or is silent.
+    """
+    paths = [path for source_paths in recordings.values() for path in source_paths]
+    with progress_bar(paths, f"reading {split}", unit="file", leave=False) as progress:
+        waves = {path: trimmed(audio.read(path, RATE)[0]) for path in progress}
+    for path, wave_CT in waves.items():
+        if not wave_CT.size:
+            raise UserError(f"{path}: is silent; leave it out")
+    return waves
 
 
 def trimmed(wave_CT: np.ndarray) -> np.ndarray:
-    """Without digital silence at the ends."""
+    """Returns a recording without digital silence at its ends."""
     sounding = np.flatnonzero(np.abs(wave_CT).max(0) > 1e-4)
     return wave_CT[:, sounding[0] : sounding[-1] + 1] if len(sounding) else wave_CT[:, :0]
 
 
 def stereo(wave_CT: np.ndarray) -> np.ndarray:
-    """Mono doubled, the first two of more channels."""
+    """Returns two channels: mono doubled, or the first two."""
     return np.repeat(wave_CT, 2, 0) if len(wave_CT) == 1 else wave_CT[:2]
 
 
 def steadiness(wave_CT: np.ndarray, frame: int) -> float:
-    """Level of the quietest twentieth of the frames, over the level of all: 0 .. 1."""
+    """5th percentile of the level of frames, relative to the level of all: 0 to 1."""
     whole = wave_CT[:, : wave_CT.shape[1] // frame * frame]
     level_N = np.sqrt((whole.reshape(len(wave_CT), -1, frame) ** 2).mean((0, 2)))
     return float(np.percentile(level_N, 5) / (np.sqrt((wave_CT**2).mean()) + 1e-9))
 
 
 def busiest(wave_CT: np.ndarray, length: int, count: int, frame: int) -> list[int]:
-    """Starts of the `count` passages with the fewest pauses, none overlapping, in order."""
+    """Returns the starts of up to `count` passages with the fewest pauses, in order.
+
+    Passages start at multiples of their length, hence none overlap.
+    """
     starts = range(0, wave_CT.shape[1] - length + 1, length)
     ranked = sorted(starts, key=lambda s: -steadiness(wave_CT[:, s : s + length], frame))
     return sorted(ranked[:count])
 
 
-def mix(passages: list[np.ndarray], level_db: float) -> list[np.ndarray]:
-    """Passages at equal loudness but for the last, which is `level_db` louder.
+def mix(waves: list[np.ndarray], level_db: float) -> list[np.ndarray]:
+    """Returns 16-bit stems of equal RMS, the last one louder by `level_db`.
 
-    Returns 16-bit stems, scaled together so that neither they nor their sum can clip.
+    All are scaled by one factor such that neither they nor their sum clip.
     """
-    gains = [1.0] * (len(passages) - 1) + [10 ** (level_db / 20)]
+    gains = [1.0] * (len(waves) - 1) + [10 ** (level_db / 20)]
     stems = [
-        passage * (gain * RMS / (np.sqrt((passage**2).mean()) + 1e-9))
-        for passage, gain in zip(passages, gains, strict=True)
+        wave_CT * (gain * RMS / (np.sqrt((wave_CT**2).mean()) + 1e-9))
+        for wave_CT, gain in zip(waves, gains, strict=True)
     ]
-    peak = max(np.abs(wave).max() for wave in (*stems, sum(stems)))
+    peak = max(np.abs(wave_CT).max() for wave_CT in (*stems, sum(stems)))
     scale = min(1.0, _PEAK / peak)
-    return [np.round(wave * scale * 32767).astype(np.int16) for wave in stems]
+    return [np.round(wave_CT * scale * 32767).astype(np.int16) for wave_CT in stems]
 
 
-def read_split(path: Path, root: Path) -> dict[str, dict[str, list[Path]]]:
-    """Recordings by split and source.
+def read_split(path: Path, root: Path) -> Splits:
+    """Returns the recordings that a TOML file names: a table per split, a list per source.
 
     Raises:
-      UserError: the file is wrong, or a recording is missing or in two splits, or would
-        take the place of another.
+      UserError: the file is wrong, a recording is missing or in two splits, or two
+        recordings for training would be written to the same file.
     """
     tables = read_toml(path, "table of recordings")
     known = ", ".join(f"[{split}]" for split in SPLITS)
     if unknown := tables.keys() - set(SPLITS):
-        raise UserError(f"{path}: {min(unknown)} is none of {known}")
+        raise UserError(f"{path}: unknown split {min(unknown)}; use {known}")
     if not tables:
-        raise UserError(f"{path}: is empty; it needs some of {known}")
-    splits, split_of = {}, {}
+        raise UserError(f"{path}: is empty; it needs at least one of {known}")
+    splits: Splits = {}
+    split_of: dict[bytes, str] = {}  # by content
     for split, recordings in tables.items():
         if not isinstance(recordings, dict):
-            raise UserError(f"{path}: {split} is no table; write [{split}]")
+            raise UserError(f"{path}: {split} is not a table; write [{split}]")
         for source, names in recordings.items():
-            if not (isinstance(names, list) and names and {*map(type, names)} == {str}):
-                raise UserError(f"{path}: {source} in [{split}] is no list of recordings")
-            if split == "train" and len({Path(name).stem for name in names}) < len(names):
-                raise UserError(f"{path}: {source} in [{split}] has two of the same name")
+            _check_names(path, split, source, names)
             for place in (root / name for name in names):
                 if not place.is_file():
-                    raise UserError(f"{place}: no such recording; see --recordings")
+                    raise UserError(f"{place}: no such recording; check --recordings")
                 content = hashlib.sha256(place.read_bytes()).digest()
-                if split_of.setdefault(content, split) != split:
-                    raise UserError(f"{place}: is in {split_of[content]} and in {split}")
+                if (other := split_of.setdefault(content, split)) != split:
+                    raise UserError(
+                        f"{place}: is in {other} and in {split}; remove it from one of them"
+                    )
                 splits.setdefault(split, {}).setdefault(source, []).append(place)
     return splits
 
 
-def planned_files(
-    splits: dict[str, dict[str, list[Path]]], passages: int, levels: list[float]
-) -> Iterator[str]:
-    """What a set has, without its list of files; names within it."""
+def _check_names(path: Path, split: str, source: str, names: Any) -> None:
+    """Raises UserError unless the value of a source is a list of usable names."""
+    if not (isinstance(names, list) and names and {*map(type, names)} == {str}):
+        raise UserError(
+            f"{path}: {source} in [{split}] is not a list of recordings; write names of "
+            "files in brackets"
+        )
+    if split == "train" and len({Path(name).stem for name in names}) < len(names):
+        raise UserError(
+            f"{path}: {source} in [{split}] has two recordings of the same name; rename one"
+        )
+
+
+def planned_files(splits: Splits, passages: Passages) -> Iterator[str]:
+    """Yields the files that a set will have, relative to it, without the manifest."""
     for split, recordings in splits.items():
         if split == "train":
             for source, paths in recordings.items():
                 yield from (f"{split}/{source}/{path.stem}.flac" for path in paths)
             continue
-        for number, level in itertools.product(range(passages), levels):
+        for number, level in itertools.product(range(passages.count), passages.levels):
             for name in (*recordings, "mixture"):
                 yield f"{split}/{track_name(number, level)}/{name}.flac"
 
 
 def track_name(number: int, level: float) -> str:
-    """Of a passage at a level."""
+    """Name of the track of a passage at a level in dB."""
     return f"{number:02d}{level:+g}dB"
 
 
-def refuse_overwriting(splits: dict[str, dict[str, list[Path]]], out: Path) -> None:
-    """Raises UserError if a recording lies where a split will be written."""
+def refuse_overwriting(splits: Splits, out: Path) -> None:
+    """Raises UserError if a recording lies in a folder that will be written to."""
     places = [(out / split).resolve() for split in splits]
     for recordings in splits.values():
         for path in itertools.chain(*recordings.values()):
@@ -121,64 +211,86 @@ def refuse_overwriting(splits: dict[str, dict[str, list[Path]]], out: Path) -> N
                 raise UserError(f"{path}: might be overwritten; choose another --out")
 
 
-def files_of(manifest: Path) -> set[str]:
-    """What a set had when it was made before."""
+def refuse_leftovers(out: Path, planned: set[str]) -> None:
+    """Raises UserError if files of an earlier set are in `out` that are not planned now."""
+    manifest = out / MANIFEST
     try:
-        return {entry["file"] for entry in json.loads(manifest.read_text())["files"]}
+        before = {entry["file"] for entry in json.loads(manifest.read_text())["files"]}
     except FileNotFoundError:
-        return set()
+        return
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{manifest}: is no list of files; choose another --out") from None
+        raise UserError(
+            f"{manifest}: is not the manifest of a set; choose another --out"
+        ) from None
+    if left := sorted(name for name in before - planned if (out / name).exists()):
+        raise UserError(
+            f"{out / left[0]}: belongs to another set ({len(left)} such files); delete "
+            "them, or choose another --out"
+        )
 
 
 def write_tracks(
     out: Path,
     split: str,
-    recordings: dict,
-    waves: dict,
-    passages: int,
-    seconds: float,
-    levels: list[float],
-) -> list[dict]:
-    """A split's tracks: every passage at every level."""
-    length, frame = round(seconds * RATE), RATE // 20
-    chosen = {}
-    for source, paths in recordings.items():
-        of_file = []
-        for i, path in enumerate(paths):
-            count = passages // len(paths) + (i < passages % len(paths))
-            starts = busiest(waves[path], length, count, frame)
-            if len(starts) < count:
-                raise UserError(f"{path}: too short for {count} passages; lower --passages")
-            of_file.append([(path, start) for start in starts])
-        # In turn from each recording.
-        turns = range(max(map(len, of_file)))
-        chosen[source] = [cuts[k] for k in turns for cuts in of_file if k < len(cuts)]
+    recordings: dict[str, list[Path]],
+    waves: dict[Path, np.ndarray],
+    passages: Passages,
+) -> list[Entry]:
+    """Writes every passage at every level as a track; returns the manifest's entries.
+
+    Raises:
+      UserError: a recording is too short.
+    """
+    length = round(passages.seconds * RATE)
+    chosen = {
+        source: _cuts(paths, waves, length, passages.count)
+        for source, paths in recordings.items()
+    }
     entries = []
-    for number in range(passages):
+    for number in range(passages.count):
         places = [cuts[number] for cuts in chosen.values()]
         waves_CT = [stereo(waves[p][:, s : s + length]) for p, s in places]
-        for level in levels:
+        origins = {
+            source: {"recording": path.name, "second": round(start / RATE, 3)}
+            for source, (path, start) in zip(chosen, places, strict=True)
+        }
+        for level in passages.levels:
             stems = mix(waves_CT, level)
             track = out / split / track_name(number, level)
-            named = dict(zip(chosen, stems, strict=True)) | {"mixture": sum(stems)}
-            facts = {
-                source: {"recording": path.name, "second": round(start / RATE, 3)}
-                for source, (path, start) in zip(chosen, places, strict=True)
-            }
+            mixture = sum(stems[1:], start=stems[0])
+            named = dict(zip(chosen, stems, strict=True)) | {"mixture": mixture}
             for name, wave_CT in named.items():
                 entry = write(track / f"{name}.flac", out, wave_CT)
-                entries.append(entry | facts.get(name, {}))
+                entries.append(entry | origins.get(name, {}))
     return entries
 
 
+def _cuts(
+    paths: list[Path], waves: dict[Path, np.ndarray], length: int, count: int
+) -> list[tuple[Path, int]]:
+    """Returns recording and first sample of `count` passages, from each path in turn.
+
+    Raises:
+      UserError: a recording is too short for its share of the passages.
+    """
+    cuts_of_paths = []
+    for i, path in enumerate(paths):
+        share = count // len(paths) + (i < count % len(paths))
+        starts = busiest(waves[path], length, share, _FRAME)
+        if len(starts) < share:
+            raise UserError(f"{path}: too short for {share} passages; lower --passages")
+        cuts_of_paths.append([(path, start) for start in starts])
+    turns = range(max(map(len, cuts_of_paths)))
+    return [cuts[turn] for turn in turns for cuts in cuts_of_paths if turn < len(cuts)]
+
+
 def sixteen_bit(wave_CT: np.ndarray) -> np.ndarray:
-    """As it is unless it would clip."""
+    """Converts to 16 bits; scales the recording down if it would clip."""
     return np.round(wave_CT / max(1.0, np.abs(wave_CT).max()) * 32767).astype(np.int16)
 
 
-def write(path: Path, out: Path, wave_CT: np.ndarray) -> dict:
-    """Writes a file; its name and hash."""
+def write(path: Path, out: Path, wave_CT: np.ndarray) -> Entry:
+    """Writes a file; returns its name relative to `out`, and its hash."""
     audio.write(path, wave_CT, RATE)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"file": path.relative_to(out).as_posix(), "sha256": digest}

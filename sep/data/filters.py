@@ -1,7 +1,8 @@
-"""Linear filters as curves in dB over frequency: they add, and one transform applies all.
+"""Linear filters as curves in dB over frequency.
 
-A curve has `GRID` + 1 values, evenly spaced from 0 Hz to Nyquist, and its filter has zero
-phase: it rings for `GRID` samples at most, before and after.
+Curves of several filters are added, and one Fourier transform applies the sum. A curve has
+`GRID` + 1 values, evenly spaced from 0 Hz to Nyquist. Its filter has zero phase, and its
+response is at most `GRID` samples long on either side.
 
 Shapes: S source, C channel, F bin, G grid frequency, K knot, R room, L sample of a room.
 """
@@ -13,37 +14,39 @@ from jax import Array
 
 from sep.data.settings import DataSettings
 
+Number = float | np.ndarray | Array
+
 GRID = 2048
-LOWEST_HZ = 60.0  # under it every curve is level
-ECHO = 4096  # samples of an echo in which channels differ
-_DECAY = 0.003, 0.03  # seconds in which it falls to 1/e
-_KNOTS = 8  # of an equaliser
-_STEEP_DB = 900.0  # of a low-pass, an octave: 60 dB within a fifteenth of one
-_CODEC_HZ = 18000.0  # the highest low-pass
+LOWEST_HZ = 60.0  # below it every curve is constant
+ECHO = 4096  # length in samples of the echo that makes channels differ
+_DECAY = 0.003, 0.03  # range of the seconds in which it decays to 1/e
+_KNOTS = 8  # of the equaliser
+_STEEP_DB = 900.0  # slope of a low-pass per octave: 60 dB within 1/15 octave
+_CODEC_HZ = 18000.0  # highest cut-off frequency of a low-pass
 
 
 def octaves_G(rate: float) -> np.ndarray:
-    """Where the grid lies, in octaves above `LOWEST_HZ`; 0 also under it."""
+    """Grid frequencies in octaves above `LOWEST_HZ`; 0 below it."""
     frequency_G = np.linspace(0, rate / 2, GRID + 1)
     return np.log2(np.maximum(frequency_G, LOWEST_HZ) / LOWEST_HZ).astype(np.float32)
 
 
 def lines_KG(position_G: np.ndarray, knots: int) -> np.ndarray:
-    """Weights that draw straight lines between knots 0 .. knots - 1, level outside."""
+    """Weights of linear interpolation between knots 0 .. knots - 1, constant outside."""
     inside_G = np.clip(position_G, 0, knots - 1)
     weight_KG = np.maximum(1 - np.abs(inside_G - np.arange(knots)[:, None]), 0)
     return weight_KG.astype(np.float32)
 
 
 def equaliser(key: Array, deviation_db: float, rate: float) -> Array:
-    """A random smooth curve (G,): normal at knots evenly spaced in log frequency."""
+    """Random smooth curve (G,): normal values at knots evenly spaced in log frequency."""
     position_G = octaves_G(rate)
     lines = lines_KG(position_G / position_G[-1] * (_KNOTS - 1), _KNOTS)
     return deviation_db * jax.random.normal(key, (_KNOTS,)) @ lines
 
 
 def low_pass(key: Array, lowest_hz: float, rate: float) -> Array:
-    """The end of a lossy codec's band (G,): a steep cut, random in log frequency."""
+    """Steep low-pass (G,) as of a lossy codec, with a cut-off random in log frequency."""
     lowest_hz = max(lowest_hz, LOWEST_HZ)
     low, high = np.log2(np.array([lowest_hz, max(lowest_hz, _CODEC_HZ)]) / LOWEST_HZ)
     cut = jax.random.uniform(key, minval=low, maxval=high)
@@ -52,9 +55,9 @@ def low_pass(key: Array, lowest_hz: float, rate: float) -> Array:
 
 
 def band_limits(key: Array, sources: int, data: DataSettings, rate: float) -> Array:
-    """Low-passes (S, G), in dB, of some sources or of all alike."""
+    """Random low-passes (S, G) in dB; by chance the same for all sources, or none."""
 
-    def limit(key):
+    def limit(key: Array) -> Array:
         cut_key, chance_key = jax.random.split(key)
         curve_G = low_pass(cut_key, data.band_limit_hz, rate)
         return jnp.where(jax.random.bernoulli(chance_key, data.band_limit), curve_G, 0.0)
@@ -63,14 +66,14 @@ def band_limits(key: Array, sources: int, data: DataSettings, rate: float) -> Ar
 
 
 def fft_length(samples: int) -> int:
-    """The next length that the grid divides and that transforms fast: 1, 3, 5 x 2^n."""
+    """Smallest sufficient multiple of 2 * `GRID` with a fast transform: 1, 3 or 5 x 2^n."""
     least = -(-samples // (2 * GRID))
     power = 1 << (least - 1).bit_length()  # the next power of two
     return 2 * GRID * min(n for n in (power * 5 // 8, power * 3 // 4, power) if n >= least)
 
 
 def apply(spectrum_CF: Array, curve_G: Array) -> Array:
-    """A spectrum (..., C, F) through the filter of its curve (..., G)."""
+    """Applies the filter of a curve (..., G) to a spectrum (..., C, F)."""
     gain_G = decibels(curve_G)
     repeat = (spectrum_CF.shape[-1] - 1) // GRID
     rise_G = jnp.diff(gain_G)[..., None] * (np.arange(repeat, dtype=np.float32) / repeat)
@@ -80,24 +83,31 @@ def apply(spectrum_CF: Array, curve_G: Array) -> Array:
 
 
 def convolve(spectrum_F: Array, other_F: Array) -> Array:
-    """The product of spectra, in parts: XLA's complex product is several times slower."""
+    """Product of spectra in real parts: XLA's complex product is several times slower."""
     a, b, c, d = spectrum_F.real, spectrum_F.imag, other_F.real, other_F.imag
     return jax.lax.complex(a * c - b * d, a * d + b * c)
 
 
 def diffused(key: Array, spectrum_SCF: Array, share: float, rate: float) -> Array:
-    """Stereo sources with sides that are echoes of their middles: wide, as rooms make them.
+    """Widens stereo sources: an echo of the middle is added left, subtracted right.
 
-    So wide is no instrument alone. An echo is noise that dies away within `ECHO` samples,
-    of random level and duration, for each source another.
+    Rooms have such an effect; the recording of an instrument alone is rarely so wide. The
+    echo is noise that decays within `ECHO` samples. Its level and decay are random, and
+    independent for each source.
+
+    Args:
+      key: random key.
+      spectrum_SCF: spectra of the sources, with 2 channels.
+      share: largest RMS gain of the echo.
+      rate: sample rate in Hz.
     """
 
-    def echo(key):
+    def echo(key: Array) -> Array:
         level_key, decay_key, noise_key = jax.random.split(key, 3)
         fastest, slowest = np.log(_DECAY)
         decay = jnp.exp(jax.random.uniform(decay_key, minval=fastest, maxval=slowest))
-        dying_L = jnp.exp(-np.arange(ECHO, dtype=np.float32) / (rate * decay))
-        echo_L = jax.random.normal(noise_key, (ECHO,)) * dying_L
+        envelope_L = jnp.exp(-np.arange(ECHO, dtype=np.float32) / (rate * decay))
+        echo_L = jax.random.normal(noise_key, (ECHO,)) * envelope_L
         level = share * jax.random.uniform(level_key)
         return level * echo_L / jnp.sqrt((echo_L**2).sum())
 
@@ -109,13 +119,13 @@ def diffused(key: Array, spectrum_SCF: Array, share: float, rate: float) -> Arra
 
 
 def reverberation(key: Array, sources: int, rooms_RL: Array, data: DataSettings) -> Array:
-    """Impulse responses (S, L): the direct path at 0, and some of a room after it.
+    """Impulse responses (S, L): direct sound at index 0, followed by some of a room's.
 
-    Sources that share a room stand at different distances in it.
+    Sources that share a room have different distances, hence different gains of the room.
     """
     room_key, distance_key = jax.random.split(key)
 
-    def response(key, distance):
+    def response(key: Array, distance: Array) -> Array:
         index_key, chance_key = jax.random.split(key)
         room_L = rooms_RL[jax.random.randint(index_key, (), 0, len(rooms_RL))]
         inside = jax.random.bernoulli(chance_key, data.room)
@@ -126,7 +136,7 @@ def reverberation(key: Array, sources: int, rooms_RL: Array, data: DataSettings)
 
 
 def shared(key: Array, sources: int, chance: float) -> Array:
-    """A key for each source, or by this chance the same one for all; (S,)."""
+    """Returns a key for each source (S,), or with this chance the same one for all."""
     own_key, same_key = jax.random.split(key)
     same = jax.random.bernoulli(same_key, chance)
     key_S = jax.random.split(own_key, sources)
@@ -134,7 +144,7 @@ def shared(key: Array, sources: int, chance: float) -> Array:
 
 
 def power(spectrum_CF: Array) -> Array:
-    """Power on the grid (..., G), of all channels; above each grid frequency its cell."""
+    """Mean power over channels (..., G), in the cell above each grid frequency."""
     square_CF = spectrum_CF.real**2 + spectrum_CF.imag**2
     cells = square_CF[..., :-1].reshape(*square_CF.shape[:-1], GRID, -1)
     mean_G = cells.mean((-3, -1))
@@ -146,6 +156,6 @@ def decibels(gain_db: Array) -> Array:
     return 10 ** (gain_db / 20)
 
 
-def uniform(key: Array, limit: float, shape: tuple[int, ...] = ()) -> Array:
-    """Numbers between -limit and limit."""
+def uniform(key: Array, limit: Number, shape: tuple[int, ...] = ()) -> Array:
+    """Uniform random numbers from -limit to limit."""
     return jax.random.uniform(key, shape, minval=-limit, maxval=limit)

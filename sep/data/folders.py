@@ -1,9 +1,9 @@
-"""Folders of stems: what lies where, before any sound is read.
+"""Finds the stems in folders without reading any sound.
 
-A split is a folder (DATA/train, DATA/valid) that holds, side by side if wanted,
+A split is a folder (DATA/train, DATA/valid) that contains either or both of
 
   {source}/**/*       solos: recordings of one source, to be mixed at random;
-  {track}/{source}.*  tracks: recordings that belong together.
+  {track}/{source}.*  tracks: stems of one piece, aligned in time.
 """
 
 import os
@@ -20,24 +20,31 @@ SPLITS = ("train", "valid", "test")
 
 
 class Index(NamedTuple):
-    """What lies in the folder of a split, before any sound is read."""
+    """The files of a split.
+
+    Attributes:
+      folder: of the split.
+      solos: source -> recordings.
+      tracks: folder of a track -> source -> files; one each if the track has no fault.
+      others: folders and sound files in the split that are neither.
+    """
 
     folder: Path
     solos: dict[str, list[Path]]
-    tracks: dict[Path, dict[str, list[Path]]]  # one file for each source, if all is well
-    others: list[Path]  # folders and sound files in it that are neither
+    tracks: dict[Path, dict[str, list[Path]]]
+    others: list[Path]
 
     def files(self, source: str) -> list[Path]:
-        """All recordings of a source."""
+        """All recordings of a source, solos first."""
         of_tracks = [path for track in self.tracks.values() for path in track[source]]
         return self.solos[source] + of_tracks
 
 
 def checked(folder: Path, sources: Sequence[str], *, missing_is_silence: bool) -> Index:
-    """The index of a split that can be used, found without reading sound.
+    """Returns the index of a split that has no faults.
 
     Raises:
-      UserError: it is missing or has faults, see `faults`.
+      UserError: the folder is missing or has faults, see `faults`.
     """
     index = index_of(folder, sources)
     if found := faults(index, missing_is_silence):
@@ -47,10 +54,10 @@ def checked(folder: Path, sources: Sequence[str], *, missing_is_silence: bool) -
 
 
 def index_of(folder: Path, sources: Sequence[str]) -> Index:
-    """What the folder of a split has of these sources.
+    """Returns the index of these sources in the folder of a split.
 
     Raises:
-      UserError: there is no such folder, or one in it cannot be listed.
+      UserError: there is no such folder, or a folder in it cannot be listed.
     """
     if not os.path.isdir(folder):
         raise UserError(
@@ -66,7 +73,7 @@ def index_of(folder: Path, sources: Sequence[str]) -> Index:
         elif source := wanted.get(_plain(place.name)):
             index.solos[source] += sounds_in(place)
         else:
-            track = {source: [] for source in sources}
+            track: dict[str, list[Path]] = {source: [] for source in sources}
             for path in filter(is_sound, listed(place)):
                 if source := wanted.get(_plain(path.stem)):
                     track[source].append(path)
@@ -78,7 +85,7 @@ def index_of(folder: Path, sources: Sequence[str]) -> Index:
 
 
 def faults(index: Index, missing_is_silence: bool) -> list[str]:
-    """Why a split cannot be used, and the cure: a line each."""
+    """Returns why a split cannot be used, one line with a cure for each fault."""
     found = []
     for track, files in index.tracks.items():
         for source, paths in files.items():
@@ -87,43 +94,44 @@ def faults(index: Index, missing_is_silence: bool) -> list[str]:
                 found.append(f"{track}: has more than one {source} ({names}); keep one")
             if not paths and not missing_is_silence:
                 found.append(
-                    f"{track}: has no {source}.*; add it, or say that what is missing is "
-                    "silent with --config.data.missing_is_silence=true"
+                    f"{track}: has no {source}.*; add it, or, if it is silent there, set "
+                    "--config.data.missing_is_silence=true"
                 )
     for source in index.solos:
         place = index.folder / source
         if index.files(source):
             continue
         if os.path.isdir(place):
-            found.append(f"{place}: no sound files in it; put some WAV or FLAC files there")
+            found.append(f"{place}: no sound files in this folder; add WAV or FLAC files")
         else:
             found.append(
-                f"{place}: this source is missing; add its folder, or name the sources you "
-                f"have with --config.model.sources (found: {_names(index.others)})"
+                f"{place}: this source is missing; add its folder, or list the sources you "
+                f"have in --config.model.sources (found: {_names(index.others)})"
             )
     return found
 
 
 def ignored(index: Index) -> str:
-    """What in a split is not used: a line."""
+    """Returns a line that names what is not used in a split."""
     return f"{index.folder}: ignored, neither source nor track: {_names(index.others)}"
 
 
 def is_sound(path: Path) -> bool:
-    """Whether its name is that of a sound file; links to nowhere are told of later."""
+    """Whether a path has a sound file's suffix; broken links are reported when read."""
     return path.suffix.lower() in audio.SUFFIXES
 
 
 def sounds_in(folder: Path) -> list[Path]:
-    """All that is named like a sound file under a folder, sorted; hidden ones left out.
+    """Returns all paths under a folder with a sound file's suffix, sorted, none hidden.
 
-    Links to folders are followed. A folder with such a name counts if it has no sound in
-    it: somebody will want to know.
+    Links to folders are followed. A folder with such a suffix is returned, too, if it
+    contains no sound; reading it then gives an error, and the mistake is noticed.
     """
-    found, seen = [], set()
+    found: list[Path] = []
+    seen: set[Path] = set()
 
     def visit(place: Path) -> None:
-        if (real := place.resolve()) in seen:  # links may run in circles
+        if (real := place.resolve()) in seen:  # links can form a circle
             return
         seen.add(real)
         for path in listed(place):
@@ -138,16 +146,16 @@ def sounds_in(folder: Path) -> list[Path]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What lies directly in a folder, sorted; hidden files left out.
+    """Returns the paths directly in a folder, sorted, without hidden ones.
 
     Raises:
-      UserError: one may not look.
+      UserError: the folder cannot be listed.
     """
     try:
         return sorted(path for path in folder.iterdir() if path.name[0] != ".")
     except OSError as error:
         raise UserError(
-            f"{folder}: cannot be listed ({error.strerror}); see to its permissions"
+            f"{folder}: cannot be listed ({error.strerror}); check its permissions"
         ) from None
 
 
@@ -157,10 +165,10 @@ def _names(paths: list[Path]) -> str:
 
 
 def _plain(name: str) -> str:
-    """One spelling of accents, which file systems write in two ways."""
+    """Normalises accents, which file systems store in two ways."""
     return unicodedata.normalize("NFC", name)
 
 
 def warn(text: str) -> None:
-    """One line on stderr."""
+    """Prints a warning, one line on stderr."""
     print(f"warning: {text}", file=sys.stderr)

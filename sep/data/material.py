@@ -1,4 +1,4 @@
-"""All that a run is trained on and validated on, read from one folder."""
+"""Stems and rooms of a training run, read from one folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,12 @@ from sep.errors import UserError
 
 
 class Material(NamedTuple):
-    """Stems to train on and to validate on, and rooms (R, L), maybe none."""
+    """Material of a run.
+
+    Attributes:
+      train, valid: stems for training and validation.
+      rooms_RL: impulse responses; R may be 0.
+    """
 
     train: Stems
     valid: Stems
@@ -24,10 +29,10 @@ class Material(NamedTuple):
 def check_folders(
     folder: Path, sources: Sequence[str], *, missing_is_silence: bool
 ) -> None:
-    """Looks whether all stems are there, before anything is read or written.
+    """Checks that stems of all sources exist, without reading any sound.
 
     Raises:
-      UserError: they are not; the message says what is missing.
+      UserError: something is missing.
     """
     for split in ("train", "valid"):
         folders.checked(
@@ -40,10 +45,10 @@ def check_folders(
 def read_material(
     folder: Path, sources: Sequence[str], sample_rate: int, data: DataSettings
 ) -> Material:
-    """Stems of FOLDER/train and FOLDER/valid, decoded once; FOLDER/rooms.
+    """Reads the stems of FOLDER/train and FOLDER/valid, and the rooms of FOLDER/rooms.
 
     Raises:
-      UserError: something in there cannot be used.
+      UserError: stems or rooms are missing or cannot be used.
     """
     train, valid = (
         stems.load(
@@ -61,12 +66,13 @@ def read_material(
     if data.room and not len(rooms_RL):
         raise UserError(
             f"{place}: no impulse responses, but config.data.room is {data.room:g}; "
-            f"put some there (python -m sep.data rooms --out={place}), or set it to 0"
+            f"make some (python -m sep.data rooms --out={place}), or set it to 0"
         )
-    alone = ([stem.active_N.any() for stem in train.unbound(name)] for name in train.solos)
-    if data.solos and not all(map(any, alone)):
+    unbound = (train.unbound(name) for name in train.solos)
+    audible = ([stem.active_N.any() for stem in stems_of] for stems_of in unbound)
+    if data.solos and not all(map(any, audible)):
         warn(
-            f"{folder / 'train'}: not every source sounds in recordings of no track; "
-            "config.data.solos is not heeded"
+            f"{folder / 'train'}: not every source has sound in recordings outside tracks; "
+            "config.data.solos has no effect"
         )
     return Material(train, valid, rooms_RL)

@@ -1,13 +1,14 @@
-"""Settings of training data: how stems are read, drawn, augmented and mixed."""
+"""Settings of training data: reading, drawing, augmenting and mixing stems."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sep.runtime.settings import MACHINE, RUN, part, setting
 
-OTHER = "other"  # in `DataSettings.timbre`: all sources without an entry of their own
+OTHER = "other"  # in `DataSettings.timbre`: the entry of all sources that have none
 
 
-def _chance(default: float, text: str, **more: object) -> float:
+def _chance(default: float, text: str, **more: Any) -> float:
     return setting(default, text, at_least=0, at_most=1, **more)
 
 
@@ -17,7 +18,7 @@ def _strength(default: float, text: str, unit: str = "") -> float:
 
 @dataclass(frozen=True)
 class TimbreSettings:
-    """Augmentation that turns one instrument into others; drawn for each example."""
+    """Augmentation that makes one instrument sound like others of its kind."""
 
     pitch_semitones: float = _strength(
         1.0, "Pitch shift by resampling, up to +-", "semitones"
@@ -36,11 +37,11 @@ def _timbres() -> dict[str, TimbreSettings]:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Settings of batches. Augmentation is drawn for every source of every example."""
+    """Settings of batches. Augmentation is random for every source of every example."""
 
     channels: int = setting(1, "Channels of mixtures.", choices=(1, 2))
-    crop_seconds: float = setting(3.0, "Length of an example.", "s", above=0)
-    batch_size: int = setting(16, "Examples of a step.", at_least=1)
+    crop_seconds: float = setting(3.0, "Length of a crop.", "s", above=0)
+    batch_size: int = setting(16, "Examples per step.", at_least=1)
     workers: int = setting(
         1, "Threads that read ahead; 0: none.", at_least=0, resumes=MACHINE
     )
@@ -51,10 +52,10 @@ class DataSettings:
         False, "Refuse recordings that cannot be read, instead of skipping.", resumes=RUN
     )
     missing_is_silence: bool = setting(
-        False, "A source that a track has no file of is silent there."
+        False, "Treat a source without a file in a track as silent there."
     )
     aligned: float = _chance(0.5, "Share of examples from one track.")
-    solos: float = _chance(0.0, "Share of examples from recordings of no track.")
+    solos: float = _chance(0.0, "Share of examples from recordings outside tracks.")
     room_seconds: float = setting(
         1.0, "Length kept of the impulse responses in DATA/rooms.", "s", at_least=0
     )
@@ -79,9 +80,9 @@ class DataSettings:
     noise: float = _chance(0.3, "Chance of noise in the residual, if there is one.")
     noise_db: float = setting(-30.0, "Highest level of that noise.", "dB")
     clip: float = _chance(0.1, "Chance that the mixture is clipped softly.")
-    clip_db: float = _strength(6.0, "Clipping level under the peak, up to", "dB")
+    clip_db: float = _strength(6.0, "Clipping level below the peak, up to", "dB")
     timbre: dict[str, TimbreSettings] = part(_timbres)
 
     def timbre_of(self, source: str) -> TimbreSettings:
-        """The timbre settings of a source: its own, or those of `OTHER`."""
+        """Timbre settings of a source, or of `OTHER` if it has no entry."""
         return self.timbre[source if source in self.timbre else OTHER]

@@ -1,11 +1,11 @@
-"""Stems of a split, decoded once for fast reading; `folders` says how they may lie.
+"""Stems of a split, decoded once into a cache; `folders` describes the layout.
 
 Shapes: C channel, T sample, N block of `ACTIVITY_BLOCK` samples.
 """
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,46 +20,59 @@ from sep.runtime.files import replacing
 from sep.runtime.progress import progress_bar
 
 ACTIVITY_BLOCK = 4096  # samples
-QUIET = 1e-3  # RMS under which there is background noise at most, and nothing to learn
-LOUDEST = float(np.finfo(np.float16).max)  # sample that the cache can hold
+QUIET = 1e-3  # RMS below which a block counts as silent: background noise at most
+LOUDEST = float(np.finfo(np.float16).max)  # largest sample that the cache can store
 TOO_LOUD = "is thousands of times beyond full scale; export it again"
-_TOGETHER = 0.1  # seconds that the stems of a track may differ in length: codecs pad
+_TOGETHER = 0.1  # seconds by which the stems of a track may differ: codecs pad
 
 
 class Stem(NamedTuple):
-    """One recording of one source, in the cache."""
+    """One decoded recording of one source.
+
+    Attributes:
+      entry: file in the cache.
+      length: in samples.
+      active_N: bool, whether a block is not silent; the last block may be shorter.
+    """
 
     entry: Path
-    length: int  # samples
-    active_N: np.ndarray  # bool: this block, the last one maybe shorter, is not silent
+    length: int
+    active_N: np.ndarray
 
     @property
     def wave_CT(self) -> np.ndarray:
-        """Its float16 samples: mapped, not in memory, and only while they are used.
+        """Maps the float16 samples into memory.
 
-        A map holds a file open, and a data set may have more files than a process may.
+        The map is not kept: it holds a file open, and a data set can have more files than
+        a process may open.
 
         Raises:
-          UserError: the file has been lost, or spoilt, since it was decoded.
+          UserError: the file has been removed or damaged since it was decoded.
         """
         try:
             return np.load(self.entry, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise UserError(
-                f"{self.entry}: the cache lost a decoded stem ({error}); the same command "
-                "decodes it again and goes on"
+                f"{self.entry}: a decoded stem in the cache is missing or damaged "
+                f"({error}); run the same command again to decode it again"
             ) from None
 
 
 class Stems(NamedTuple):
-    """One split, decoded."""
+    """The decoded stems of a split.
 
-    solos: dict[str, list[Stem]]  # all recordings of each source, those of tracks too
-    tracks: list[dict[str, Stem | None]]  # those that belong together; None: silent
+    Attributes:
+      solos: source -> all its recordings, including those of tracks.
+      tracks: source -> stem of one piece, aligned in time; None if the source is silent.
+    """
+
+    solos: dict[str, list[Stem]]
+    tracks: list[dict[str, Stem | None]]
 
     def unbound(self, source: str) -> list[Stem]:
         """Recordings of a source that belong to no track."""
-        bound = {track[source].entry for track in self.tracks if track[source]}
+        of_tracks = [track[source] for track in self.tracks]
+        bound = {stem.entry for stem in of_tracks if stem}
         return [stem for stem in self.solos[source] if stem.entry not in bound]
 
 
@@ -72,36 +85,27 @@ def load(
     strict: bool,
     missing_is_silence: bool,
 ) -> Stems:
-    """All stems of a split at one sample rate.
+    """Returns all stems of a split at one sample rate, decoded or from the cache.
 
-    What was decoded before comes from the cache; a file that changed is decoded anew.
-    A file that cannot be read is skipped with a warning; what else its track has is used
-    as solos.
+    A file that changed since it was decoded is decoded again. A file that cannot be read
+    is skipped with a warning, and the other stems of its track are used as solos.
+
+    Args:
+      folder: of the split.
+      sources: names of the sources.
+      sample_rate: in Hz.
+      cache: folder for decoded stems; empty: the user's cache folder.
+      strict: whether to refuse what would be skipped.
+      missing_is_silence: whether a source without a file in a track is silent there.
 
     Raises:
-      UserError: as `folders.checked`, the cache cannot be written, a source has no file
-        that can be read, or `strict` and something would be skipped.
+      UserError: as `folders.checked`; the cache cannot be written; a source has no file
+        that can be read; or `strict`, and something would be skipped.
     """
     index = folders.checked(folder, sources, missing_is_silence=missing_is_silence)
     if index.others:
         warn(folders.ignored(index))
-    place = Path(cache) if cache else cache_folder("stems")
-    paths = [path for source in sources for path in index.files(source)]
-    stems, skipped = {}, []
-    # Shown only once it takes long: what is in the cache opens at once.
-    for path in progress_bar(
-        paths, f"reading {folder.name}", unit="file", delay=1, leave=False
-    ):
-        try:
-            stems[path] = _stem(path, sample_rate, place)
-        except _SpoiltError as error:
-            if strict:
-                raise
-            skipped.append(str(error))
-    if skipped:
-        skipped.append(f"{folder}: {len(skipped)} of {len(paths)} files skipped")
-    for problem in skipped:
-        warn(problem)
+    stems = _decode_all(index, sources, sample_rate, cache, strict)
     solos = {
         source: [stems[path] for path in index.files(source) if path in stems]
         for source in sources
@@ -109,6 +113,45 @@ def load(
     for source, found in solos.items():
         if not found:
             raise UserError(f"{folder}: no recording of {source} can be read; replace them")
+    return Stems(solos, _tracks(index, stems, sample_rate, strict))
+
+
+def _decode_all(
+    index: folders.Index,
+    sources: Sequence[str],
+    sample_rate: int,
+    cache: str,
+    strict: bool,
+) -> dict[Path, Stem]:
+    """Returns the stem of each file that can be read; warns of the others, or raises."""
+    place = Path(cache) if cache else cache_folder("stems")
+    paths = [path for source in sources for path in index.files(source)]
+    stems, skipped = {}, []
+    # Cached stems open at once; the bar is shown only if decoding takes longer.
+    with progress_bar(
+        paths, f"reading {index.folder.name}", unit="file", delay=1, leave=False
+    ) as progress:
+        for path in progress:
+            try:
+                stems[path] = _stem(path, sample_rate, place)
+            except _UnusableError as error:
+                if strict:
+                    raise
+                skipped.append(str(error))
+    if skipped:
+        skipped.append(f"{index.folder}: {len(skipped)} of {len(paths)} files skipped")
+    for problem in skipped:
+        warn(problem)
+    return stems
+
+
+def _tracks(
+    index: folders.Index, stems: Mapping[Path, Stem], sample_rate: int, strict: bool
+) -> list[dict[str, Stem | None]]:
+    """Returns the tracks whose stems can all be read and have one length.
+
+    Warns of tracks with stems of unequal lengths, or raises UserError if `strict`.
+    """
     tracks = []
     for track, files in index.tracks.items():
         if any(path not in stems for paths in files.values() for path in paths):
@@ -123,11 +166,11 @@ def load(
             warn(problem)
         else:
             tracks.append(together)
-    return Stems(solos, tracks)
+    return tracks
 
 
 def uneven(track: Path, seconds: dict[str, float]) -> str | None:
-    """What is wrong with the lengths of a track's stems, if anything is."""
+    """Returns a line that names a track whose stems differ in length, or None."""
     if max(seconds.values()) - min(seconds.values()) <= _TOGETHER:
         return None
     lengths = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
@@ -135,7 +178,7 @@ def uneven(track: Path, seconds: dict[str, float]) -> str | None:
 
 
 def activity(wave_CT: np.ndarray) -> np.ndarray:
-    """Which blocks of a recording are not silent: bool (N,)."""
+    """Whether the blocks of a recording are not silent: bool (N,)."""
     length = wave_CT.shape[1]
     starts_N = np.arange(0, length, ACTIVITY_BLOCK)
     power_CN = np.add.reduceat(np.square(wave_CT, dtype=np.float32), starts_N, axis=1)
@@ -146,10 +189,11 @@ def activity(wave_CT: np.ndarray) -> np.ndarray:
 def excerpts(
     stems: Sequence[Stem], count: int, length: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Random passages (E, T) of recordings, float32, E up to `count`, T = `length`.
+    """Returns random passages (E, T) of recordings, float32, E up to `count`, T = `length`.
 
-    Each is of one channel and has another block in it that is not silent; E is less than
-    `count` where there are fewer such blocks. Recordings that are too short end in silence.
+    Each passage is of one channel and contains an active block that no other was drawn
+    for; E is less than `count` if there are fewer active blocks. Recordings that are too
+    short are padded with silence.
     """
     starts = [np.flatnonzero(stem.active_N) * ACTIVITY_BLOCK for stem in stems]
     ends = np.cumsum([len(of_one) for of_one in starts])
@@ -165,37 +209,41 @@ def excerpts(
     return excerpts_ET
 
 
-class _SpoiltError(UserError):
-    """A recording cannot be used; others can."""
+class _UnusableError(UserError):
+    """One recording cannot be used."""
 
 
 def _stem(path: Path, sample_rate: int, cache: Path) -> Stem:
-    """A recording from the cache, or decoded into it."""
+    """Returns a recording from the cache; decodes it first if needed."""
     entry = _entry(path, sample_rate, cache)
     if stem := _cached(entry):
         return stem
     try:
         wave_CT = _decode(path, sample_rate)
     except UserError as error:
-        raise _SpoiltError(str(error)) from None
+        raise _UnusableError(str(error)) from None
     with replacing(entry) as part, part.open("wb") as file:
         np.save(file, wave_CT, allow_pickle=False)
         np.save(file, activity(wave_CT), allow_pickle=False)
-    return _cached(entry)
+    stem = _cached(entry)
+    if not stem:
+        raise UserError(f"{entry}: was written but cannot be read; check the disk")
+    return stem
 
 
 def _entry(path: Path, sample_rate: int, cache: Path) -> Path:
+    """File in the cache for a recording in its present state."""
     try:
         stat = path.stat()
         identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{sample_rate}"
-    except OSError:  # decoding it will say what is wrong
+    except OSError:  # decoding it will give the reason
         identity = str(path)
     identity += f"|{ACTIVITY_BLOCK}"
     return cache / f"{hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]}.npy"
 
 
 def _cached(entry: Path) -> Stem | None:
-    """What an entry holds, a wave and then its activity; None if it is not (whole)."""
+    """Reads an entry, a wave and its activity; None if it is missing or damaged."""
     try:
         with entry.open("rb") as file:
             wave_CT = np.load(entry, mmap_mode="r", allow_pickle=False)
@@ -206,10 +254,10 @@ def _cached(entry: Path) -> Stem | None:
 
 
 def _decode(path: Path, sample_rate: int) -> np.ndarray:
-    """A recording as float16 (C, T). Raises UserError if there is none to be had."""
+    """Reads a recording as float16 (C, T). Raises UserError if it cannot be used."""
     wave_CT, _ = audio.read(path, sample_rate)
     if not wave_CT.size:
-        raise UserError(f"{path}: is too short to be of use; leave it out")
+        raise UserError(f"{path}: is too short to be used; leave it out")
     if np.abs(wave_CT).max() > LOUDEST:
         raise UserError(f"{path}: {TOO_LOUD}")
-    return wave_CT.astype(np.float16, order="C")  # for crops of one channel
+    return wave_CT.astype(np.float16, order="C")  # a channel is contiguous

@@ -1,12 +1,14 @@
-"""One instrument made into many: other bodies, brightness, formants and strings.
+"""Makes one instrument sound like others: body, brightness, formants and strings.
 
-A network that hears a few instruments learns these instruments. Here their fixed parts
-are drawn anew for each example: the resonances of a body, a violin's above all, are
-narrow peaks on a slope with one broad rise, the bridge hill, at 2 to 3.5 kHz (Dünnwald
-1991; Jansson 1997), and an envelope that moves along frequency is a body of another size.
+A network that is trained on a few instruments fits these. Therefore the fixed properties
+of an instrument are drawn again for each example. The resonances of a body, especially a
+violin's, are narrow peaks on a slope with one broad rise at 2 to 3.5 kHz, the bridge hill
+(Dünnwald 1991; Jansson 1997). A body of another size shifts the spectral envelope.
 
-Strengths are `TimbreSettings`; 0 costs nothing. Shapes: S
-source, C channel, T sample, G grid frequency (see `filters`), P peak, K band, N block.
+Strengths are `TimbreSettings`; what is 0 is not compiled.
+
+Shapes: S source, C channel, T sample, G grid frequency (see `filters`), P peak, K band,
+N block.
 """
 
 from collections.abc import Sequence
@@ -16,35 +18,41 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sep.data.filters import GRID, LOWEST_HZ, lines_KG, octaves_G, uniform
+from sep.data.filters import GRID, LOWEST_HZ, Number, lines_KG, octaves_G, uniform
 from sep.data.settings import TimbreSettings
 
-FILTERS = ("body_db", "tilt_db", "formant_semitones")  # strengths of what is a filter
-# A body: narrow peaks, and the bridge hill last. Widths are deviations in octaves.
+FILTERS = ("body_db", "tilt_db", "formant_semitones")  # settings that are filters
+# Bodies have narrow peaks and, last, the bridge hill. Widths are deviations in octaves.
 _PEAKS = 24
 _BODY_HZ, _HILL_HZ = (200.0, 6000.0), (2000.0, 3500.0)
 _PEAK_WIDTH, _HILL_WIDTH = (0.04, 0.25), (0.3, 0.5)
-_CENTRE_HZ = 1000.0  # where a tilt turns
-_BANDS = 6  # of a spectral envelope, an octave
-_SMOOTH, _SMOOTH_HZ = 0.25, 300.0  # octaves, and Hz, to each side that it looks at
-_RANGE_DB = 40.0  # of an envelope under its peak: what is softer is noise
+_CENTRE_HZ = 1000.0  # frequency at which a tilt is 0 dB
+_BANDS = 6  # of a spectral envelope, per octave
+_SMOOTH, _SMOOTH_HZ = 0.25, 300.0  # reach of smoothing to each side: octaves, Hz
+_RANGE_DB = 40.0  # of an envelope below its peak; lower values are noise
 _FORMANT_LIMIT_DB = 15.0
-_BLOCK = 128  # samples, at most, that a detuned copy takes from one place
+_BLOCK = 128  # most samples for which a detuned copy has one whole-sample delay
 
 
 def curves(
     key_S: Array, power_SG: Array, strengths: Sequence[TimbreSettings], rate: float
 ) -> Array:
-    """The filters that make other instruments of these: dB (S, G).
+    """Random filters that change the timbre of each source: (S, G) in dB.
 
-    `power_SG` is what each plays, and `strengths` its settings; 0 leaves it as it is.
+    Args:
+      key_S: random keys.
+      power_SG: power spectra of the sources.
+      strengths: settings of each source; with 0 it is not changed.
+      rate: sample rate in Hz.
     """
     body_S, tilt_S, shift_S = (
         np.array([getattr(each, name) for each in strengths], np.float32)
         for name in FILTERS
     )
 
-    def one(key, power_G, body_db, tilt_db, semitones):
+    def one(
+        key: Array, power_G: Array, body_db: Number, tilt_db: Number, semitones: Number
+    ) -> Array:
         body_key, tilt_key, formant_key = jax.random.split(key, 3)
         total_G = jnp.zeros(GRID + 1)
         if body_S.any():
@@ -59,32 +67,37 @@ def curves(
     return jax.vmap(one)(key_S, power_SG, body_S, tilt_S, shift_S)
 
 
-def body(key: Array, deviation_db: float, rate: float) -> Array:
-    """Resonances of a random body: dB (G,), peaks of this deviation."""
+def body(key: Array, deviation_db: Number, rate: float) -> Array:
+    """Resonances of a random body, (G,) in dB, whose peaks have this deviation."""
     gain_key, *keys = jax.random.split(key, 5)
     peak_P, hill = _log_uniform(keys[0], _BODY_HZ, _PEAKS), _log_uniform(keys[1], _HILL_HZ)
     centre_P = jnp.log2(jnp.append(peak_P, hill) / LOWEST_HZ)
     width_P = jnp.append(
         _log_uniform(keys[2], _PEAK_WIDTH, _PEAKS), _log_uniform(keys[3], _HILL_WIDTH)
     )
-    gain_P = deviation_db * jax.random.normal(gain_key, (_PEAKS + 1,))
+    gain_P = jax.random.normal(gain_key, (_PEAKS + 1,)) * deviation_db
     distance_PG = (octaves_G(rate) - centre_P[:, None]) / width_P[:, None]
     return gain_P @ jnp.exp(-0.5 * distance_PG**2)
 
 
 def tilt(rate: float) -> np.ndarray:
-    """A slope (G,) of 1 dB an octave, 0 dB at `_CENTRE_HZ`."""
+    """Slope (G,) of 1 dB per octave, 0 dB at `_CENTRE_HZ`."""
     return octaves_G(rate) - np.float32(np.log2(_CENTRE_HZ / LOWEST_HZ))
 
 
 def formant_shift(power_G: Array, octaves: Array, rate: float) -> Array:
-    """The filter (G,), in dB, that moves the spectral envelope up by so many octaves.
+    """Filter (G,), in dB, that shifts the spectral envelope up; the pitch does not change.
 
-    The envelope is that of the whole crop: a body is the same for every note, and many
-    notes together show what lies between the harmonics of each. Nearby peaks, which are
-    all that rises above the average there, make it up. Pitch stays.
+    The envelope is that of the whole crop: the body is the same for every note, and many
+    notes together fill the gaps between the harmonics of each. It is the mean over nearby
+    peaks, which are the values above the local average.
+
+    Args:
+      power_G: power spectrum of the crop.
+      octaves: shift of the envelope.
+      rate: sample rate in Hz.
     """
-    position_G = octaves_G(rate) * _BANDS  # bands are evenly spaced in log frequency
+    position_G = octaves_G(rate) * _BANDS  # in bands, evenly spaced in log frequency
     bands = int(position_G[-1]) + 1
     lines = lines_KG(position_G, bands)
     near_KG = _nearby(position_G, bands)
@@ -92,8 +105,8 @@ def formant_shift(power_G: Array, octaves: Array, rate: float) -> Array:
     peak_G = power_G >= 0.9 * local_G
     envelope_K = (near_KG @ (power_G * peak_G)) / (near_KG @ peak_G + 1e-9)
     envelope_K = 10 * jnp.log10(envelope_K + 1e-20)
-    # Under the lowest note nothing tells of the body: the envelope is level there, as it
-    # is a little above where that note rises from the noise.
+    # Below the lowest note the envelope is unknown. It is continued there with the value a
+    # little above the frequency at which that note rises from the noise.
     lowest = jnp.argmax(envelope_K > envelope_K.max() - _RANGE_DB / 2) + _BANDS // 3
     level_K = jnp.where(np.arange(bands) < lowest, envelope_K[lowest], envelope_K)
     level_K = jnp.maximum(level_K, level_K.max() - _RANGE_DB)
@@ -103,7 +116,7 @@ def formant_shift(power_G: Array, octaves: Array, rate: float) -> Array:
 
 
 def _nearby(position_G: np.ndarray, bands: int) -> np.ndarray:
-    """Weights (K, G) of an average around each band, wide enough for some harmonics."""
+    """Weights (K, G) of an average around each band, wide enough for several harmonics."""
     band_K1 = np.arange(bands)[:, None]
     frequency_K1 = LOWEST_HZ * 2 ** (band_K1 / _BANDS)
     reach_K1 = np.maximum(_SMOOTH, np.log2(1 + _SMOOTH_HZ / frequency_K1)) * _BANDS
@@ -113,26 +126,29 @@ def _nearby(position_G: np.ndarray, bands: int) -> np.ndarray:
 
 
 def detune(key: Array, wave_CT: Array, limit_cents: float) -> Array:
-    """A second string, a few cents off, that beats with the first: (C, T).
+    """Adds a second string, a few cents off, that beats with the first: (C, T).
 
-    The copy is as loud as the original or softer. It runs slower or faster and meets the
-    original in the middle of the crop, so it is never more than milliseconds away.
+    The second string is a copy that is at most as loud as the original. It is played
+    slower or faster, and coincides with the original in the middle of the crop: its delay
+    is never more than milliseconds.
     """
     cents_key, gain_key = jax.random.split(key)
     slope = 2 ** (uniform(cents_key, limit_cents) / 1200) - 1
     most = 2 ** (limit_cents / 1200) - 1
     channels, length = wave_CT.shape
-    size = int(np.clip(1 / most, 1, _BLOCK))  # in it the copy drifts by a sample at most
+    size = int(
+        np.clip(1 / most, 1, _BLOCK)
+    )  # in a block the copy drifts by a sample at most
     blocks = -(-length // size)
     margin = int(most * (length / 2 + size)) + 3
     after = margin + blocks * size - length
     padded_CT = jnp.pad(wave_CT, [(0, 0), (margin, after)])
     start_N = np.arange(blocks) * size
-    # The copy's place is the original's and a drift, taken to whole samples mid-block.
+    # The copy's position is the original's plus a drift, rounded down at mid-block.
     drift_N = slope * (start_N + size / 2 - length / 2)
     base_N = jnp.floor(drift_N).astype(jnp.int32)
 
-    def piece(start):
+    def piece(start: Array | np.ndarray) -> Array:
         return jax.lax.dynamic_slice_in_dim(padded_CT, start, size + 3, 1)
 
     pieces_NCT = jax.vmap(piece)(start_N + base_N + margin - 1)
@@ -142,7 +158,7 @@ def detune(key: Array, wave_CT: Array, limit_cents: float) -> Array:
         weight * pieces_NCT[..., tap : tap + size]
         for tap, weight in enumerate(_cubic(x_N1T))
     )
-    copy_CT = copy_NCT.swapaxes(0, 1).reshape(channels, -1)[:, :length]
+    copy_CT = jnp.swapaxes(copy_NCT, 0, 1).reshape(channels, -1)[:, :length]
     return wave_CT + jax.random.uniform(gain_key) * copy_CT
 
 
@@ -152,7 +168,7 @@ def _log_uniform(key: Array, limits: tuple[float, float], count: int = 1) -> Arr
 
 
 def _cubic(x: Array) -> tuple[Array, ...]:
-    """Weights of the samples at -1, 0, 1, 2 for the value at x (Lagrange), -1 <= x <= 2."""
+    """Lagrange weights of the samples at -1, 0, 1, 2 for the value at x, -1 <= x <= 2."""
     return (
         x * (x - 1) * (2 - x) / 6,
         (x + 1) * (x - 1) * (x - 2) / 2,

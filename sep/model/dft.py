@@ -8,6 +8,7 @@
 Shapes: N frame, K sample of a frame, F bin, F = n_fft // 2 + 1. Any axes may lead.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import jax
@@ -17,7 +18,7 @@ from jax import Array
 
 
 def matrix_rfft(frames_NK: Array) -> Array:
-    """Returns `jnp.fft.rfft` along the last axis, complex (..., N, F), as two products.
+    """Returns `jnp.fft.rfft` along the last axis, (..., N, F), as two products.
 
     A frame is periodic, a cosine even and a sine odd about sample 0. Samples n and
     n_fft - n are therefore added for the cosines and subtracted for the sines, which halves
@@ -31,7 +32,7 @@ def matrix_rfft(frames_NK: Array) -> Array:
 
 
 def matrix_irfft(spectrum_NF: Array, n_fft: int) -> Array:
-    """Returns `jnp.fft.irfft` along the last axis, real (..., N, n_fft), as two products."""
+    """Returns `jnp.fft.irfft` along the last axis, (..., N, n_fft), as two products."""
     cosine_FF, sine_FF, weight_F = _waves(n_fft, spectrum_NF.real.dtype)
     even_NF = product(spectrum_NF.real * weight_F, cosine_FF)
     odd_NF = product(spectrum_NF.imag, sine_FF)
@@ -60,4 +61,10 @@ def _waves(n_fft: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     return cosine_FF, sine_FF, np.where(2 * index_F % n_fft, 1, 0.5).astype(dtype)
 
 
-DFTS = {"fft": (jnp.fft.rfft, jnp.fft.irfft), "matrix": (matrix_rfft, matrix_irfft)}
+Rfft = Callable[[Array], Array]
+Irfft = Callable[[Array, int], Array]
+
+DFTS: dict[str, tuple[Rfft, Irfft]] = {
+    "fft": (jnp.fft.rfft, jnp.fft.irfft),
+    "matrix": (matrix_rfft, matrix_irfft),
+}

@@ -1,9 +1,8 @@
 """Names of models and outputs, and the reference level."""
 
+import math
 from collections.abc import Sequence
 from pathlib import PurePath
-
-import numpy as np
 
 from sep.errors import UserError
 
@@ -21,7 +20,8 @@ def level_gain(rms: float) -> float:
     """
     if rms <= 0:
         return 1.0
-    return float(2.0 ** np.clip(np.round(np.log2(REFERENCE_RMS / rms)), -120, 120))
+    exponent = round(math.log2(REFERENCE_RMS) - math.log2(rms))
+    return 2.0 ** max(-120, min(120, exponent))
 
 
 def output_names(sources: Sequence[str], *, residual: bool) -> tuple[str, ...]:

@@ -1,16 +1,16 @@
 """Frames, short-time Fourier and modified discrete cosine transforms, and their inverses.
 
-Frame n starts at sample ``n * hop_length - frame_offset(...)``, and every frame that
-touches the signal is kept, also those that hang over its ends (there the signal is
-zero). So each sample lies in as many frames at the edges as in the middle, and one
+Frame n starts at sample ``n * hop_length - frame_offset(...)``. All frames that overlap the
+signal are computed, including those that extend beyond its ends, where the signal is
+zero-padded. Each sample then lies in as many frames at the edges as in the middle, and one
 synthesis window, the canonical dual, inverts the transform for any signal length.
 
 Shapes: T sample, N frame, K sample of a frame, F bin. Any axes may lead. Lengths,
 windows and hops are static under jit: windows are concrete (NumPy) arrays.
 """
 
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,16 +18,16 @@ import numpy as np
 from jax import Array
 
 from sep.errors import UserError
-from sep.model.dft import DFTS
+from sep.model.dft import DFTS, Irfft, Rfft
 
 
 def hann(n_fft: int) -> np.ndarray:
-    """Periodic Hann window, (n_fft,) float32."""
+    """Returns the periodic Hann window, (n_fft,) float32."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
 def sine(frame_length: int) -> np.ndarray:
-    """Sine window, (frame_length,) float32, for `mdct`.
+    """Returns the sine window, (frame_length,) float32, for `mdct`.
 
     Its squares half a frame apart sum to 1 (Princen and Bradley 1986).
     """
@@ -36,7 +36,7 @@ def sine(frame_length: int) -> np.ndarray:
 
 
 def frame_offset(frame_length: int, hop_length: int) -> int:
-    """Samples by which frame 0 starts before the signal.
+    """Returns the number of samples by which frame 0 starts before the signal.
 
     Frame number ``leading_frames`` is the one that is centred on sample 0.
     """
@@ -44,12 +44,12 @@ def frame_offset(frame_length: int, hop_length: int) -> int:
 
 
 def leading_frames(frame_length: int, hop_length: int) -> int:
-    """How many frames come before the one that is centred on sample 0."""
+    """Returns the number of frames before the one that is centred on sample 0."""
     return (frame_length - frame_length // 2 - 1) // hop_length
 
 
 def num_frames(length: int, frame_length: int, hop_length: int) -> int:
-    """How many frames touch a signal of `length` samples."""
+    """Returns the number of frames that overlap a signal of `length` samples."""
     return (length - 1 + frame_offset(frame_length, hop_length)) // hop_length + 1
 
 
@@ -76,18 +76,22 @@ def _frame(wave_T: Array, frame_length: int, hop_length: int, length: int) -> Ar
     after = (frames - 1) * hop_length + frame_length - length - before
     padded_T = jnp.pad(wave_T, [(0, 0)] * (wave_T.ndim - 1) + [(before, max(after, 0))])
 
-    def one_frame(start):
+    def one_frame(start: Array | np.ndarray) -> Array:
         return jax.lax.dynamic_slice_in_dim(padded_T, start, frame_length, axis=-1)
 
-    # XLA copies slices on all cores; side by side concatenation takes twice as long.
+    # XLA copies slices on all cores; concatenation of shifted copies takes twice as long.
     return jax.vmap(one_frame, out_axes=-2)(np.arange(frames) * hop_length)
 
 
-def _frame_forward(wave_T, frame_length, hop_length, length):
+def _frame_forward(
+    wave_T: Array, frame_length: int, hop_length: int, length: int
+) -> tuple[Array, None]:
     return _frame(wave_T, frame_length, hop_length, length), None
 
 
-def _frame_backward(frame_length, hop_length, length, _, gradient_NK):
+def _frame_backward(
+    frame_length: int, hop_length: int, length: int, _: None, gradient_NK: Array
+) -> tuple[Array]:
     # The transpose of slices would be a scatter, which is many times slower.
     return (overlap_add(gradient_NK, hop_length=hop_length, length=length),)
 
@@ -96,18 +100,20 @@ _frame.defvjp(_frame_forward, _frame_backward)
 
 
 def overlap_add(frames_NK: Array, *, hop_length: int, length: int) -> Array:
-    """Adds frames (..., N, K) where `frame` took them: its transpose, (..., T).
+    """Adds frames (..., N, K) at their positions in a signal (..., T).
+
+    This is the transpose of `frame`.
 
     Raises:
       ValueError: the number of frames is not that of a signal of `length` samples.
     """
     *leading, frames, frame_length = frames_NK.shape
     if frames != num_frames(length, frame_length, hop_length):
-        raise ValueError(f"{frames} frames do not make {length} samples")
+        raise ValueError(f"{frames} frames do not match {length} samples")
     overlap = -(-frame_length // hop_length)
     padding = [(0, 0)] * (frames_NK.ndim - 1)
     padded_NK = jnp.pad(frames_NK, [*padding, (0, overlap * hop_length - frame_length)])
-    total = 0
+    total: Any = 0
     for i in range(overlap):
         part = padded_NK[..., i * hop_length : (i + 1) * hop_length]
         around = [*padding[:-1], (i, overlap - 1 - i), (0, 0)]
@@ -118,17 +124,20 @@ def overlap_add(frames_NK: Array, *, hop_length: int, length: int) -> Array:
 
 
 def dual_window(window: np.ndarray, hop_length: int) -> np.ndarray:
-    """Canonical dual of an analysis window, same shape: synthesis with it is exact.
+    """Returns the canonical dual of an analysis window, for exact synthesis; same shape.
 
-    The window divided by the sum of its shifted squares (Allen and Rabiner 1977;
-    "NOLA", nonzero overlap-add, is the condition that this sum never vanishes).
+    It is the window divided by the sum of its shifted squares (Allen and Rabiner 1977).
+    "NOLA" (nonzero overlap-add) is the condition that this sum is nowhere zero.
 
     Raises:
-      ValueError: the window and hop leave some samples without weight.
+      ValueError: the window is empty or has several axes, the hop is not positive, or they
+        violate NOLA.
     """
     window = np.asarray(window, np.float64)
     if window.ndim != 1 or not window.size:
-        raise ValueError(f"a window has one axis and at least one sample: {window.shape}")
+        raise ValueError(
+            f"a window must have one axis and at least one sample, not {window.shape}"
+        )
     if hop_length < 1:
         raise ValueError(f"hop_length must be positive: {hop_length}")
     spans = -(-window.size // hop_length)
@@ -136,26 +145,33 @@ def dual_window(window: np.ndarray, hop_length: int) -> np.ndarray:
     power_hop = squares.reshape(spans, hop_length).sum(0)
     if power_hop.min() <= 1e-10 * power_hop.max():
         raise ValueError(
-            f"a window of {window.size} samples at hop_length {hop_length} violates NOLA: "
-            f"sample {int(power_hop.argmin())} of each hop has no weight, so it cannot be "
-            "restored; use a smaller hop_length or a window without zeros"
+            f"a window of {window.size} samples at hop_length {hop_length} violates NOLA "
+            f"(sample {int(power_hop.argmin())} of each hop has no weight and cannot be "
+            "restored); use a smaller hop_length or a window without zeros"
         )
     return (window / np.tile(power_hop, spans)[: window.size]).astype(np.float32)
 
 
 def stft(wave_T: Array, *, window: np.ndarray, hop_length: int, dft: str = "fft") -> Array:
-    """Short-time Fourier transform of (..., T): complex (..., N, F), F = n_fft // 2 + 1.
+    """Returns the short-time Fourier transform, complex (..., N, F), F = n_fft // 2 + 1.
 
-    n_fft is the window's length. Frame ``n + leading_frames`` is centred on sample
-    ``n * hop_length``: from there on the frames are those of `librosa.stft` and
-    `torch.stft` with ``center=True`` and zero padding. `dft` is the form of the
-    transform of a frame, one of `sep.model.dft.DFTS`: all give the same.
+    Frame ``n + leading_frames`` is centred on sample ``n * hop_length``. From there on the
+    frames are those of `librosa.stft` and `torch.stft` with ``center=True`` and zero
+    padding.
+
+    Args:
+      wave_T: (..., T).
+      window: n_fft samples.
+      hop_length: samples between frames.
+      dft: algorithm for the transform of a frame, one of `sep.model.dft.DFTS`. Results are
+        equal up to rounding.
 
     Raises:
-      ValueError: the signal is empty, window and hop violate NOLA, or dft is unknown.
+      ValueError: the signal is empty, or window and hop violate NOLA.
+      UserError: dft is unknown.
     """
     rfft, _ = _lookup(dft)
-    dual_window(window, hop_length)  # refuse what could not be inverted
+    dual_window(window, hop_length)  # raises if the transform could not be inverted
     frames_NK = frame(wave_T, frame_length=len(window), hop_length=hop_length)
     return rfft(frames_NK * jnp.asarray(window, frames_NK.dtype))
 
@@ -168,20 +184,21 @@ def istft(
     length: int,
     dft: str = "fft",
 ) -> Array:
-    """Wave (..., T) of `length` samples from its `stft` (..., N, F): the exact inverse.
+    """Returns the wave (..., T) of `length` samples of an `stft` (..., N, F).
 
-    For a modified spectrum it gives the wave whose stft is nearest in the sense of
-    least squares (Griffin and Lim 1984).
+    The inverse is exact. For a modified spectrum the result is the wave with the nearest
+    stft in the least-squares sense (Griffin and Lim 1984).
 
     Raises:
-      ValueError: window and hop violate NOLA, the number of frames or bins does not
-        belong to `length` and the window, or dft is unknown.
+      ValueError: window and hop violate NOLA, or the number of frames or bins does not
+        match `length` and the window.
+      UserError: dft is unknown.
     """
     _, irfft = _lookup(dft)
     dual = dual_window(window, hop_length)
     if spectrum_NF.shape[-1] != len(window) // 2 + 1:
         raise ValueError(
-            f"{spectrum_NF.shape[-1]} bins do not belong to a window of {len(window)}"
+            f"{spectrum_NF.shape[-1]} bins do not match a window of {len(window)}"
         )
     frames_NK = irfft(spectrum_NF, len(window))
     return overlap_add(
@@ -191,45 +208,46 @@ def istft(
     )
 
 
-def _lookup(dft: str) -> tuple[Callable, Callable]:
+def _lookup(dft: str) -> tuple[Rfft, Irfft]:
     if dft not in DFTS:
         raise UserError(f"unknown dft {dft!r}; known: {', '.join(sorted(DFTS))}")
     return DFTS[dft]
 
 
 def mdct(wave_T: Array, *, window: np.ndarray) -> Array:
-    """Modified discrete cosine transform of (..., T): real (..., N, F), F = window / 2.
+    """Returns the modified discrete cosine transform, real (..., N, F), of a wave (..., T).
 
-    Frames overlap by half, and F coefficients describe each:
+    Frames of 2 F samples, the window's length, overlap by half. Each has F coefficients:
 
         X[k] = sqrt(2 / F) sum_n w[n] x[n] cos(pi / F (n + 1/2 + F/2) (k + 1/2))
 
-    What one frame aliases in time, the next one cancels, so `imdct` is exact (Princen
-    and Bradley 1986). Frame n is centred on sample n * F; all together the transform is
-    orthogonal: it keeps energy.
+    Time-domain aliasing of neighbouring frames cancels, which makes `imdct` exact (Princen
+    and Bradley 1986). Frame n is centred on sample n * F. The whole transform is orthogonal
+    and preserves energy.
 
     Raises:
-      ValueError: the signal is empty, or the window's length is no multiple of 4, or its
-        squares half a frame apart do not sum to 1.
+      ValueError: the signal is empty, the window's length is no multiple of 4, the window
+        is not symmetric, or its squares half a frame apart do not sum to 1.
     """
     bins = _half(window)
     frames_NK = frame(wave_T, frame_length=len(window), hop_length=bins)
     frames_NK = frames_NK * jnp.asarray(window, frames_NK.dtype)
-    # Quarters a, b, c, d fold to -c' - d, a - b' (' is back to front), half as long.
+    # Quarters a, b, c, d fold to -c' - d, a - b', where ' reverses in time.
     a, b, c, d = jnp.split(frames_NK, 4, axis=-1)
     return _dct_iv(jnp.concatenate([-jnp.flip(c, -1) - d, a - jnp.flip(b, -1)], -1))
 
 
 def imdct(coefficients_NF: Array, *, window: np.ndarray, length: int) -> Array:
-    """Wave (..., T) of `length` samples from its `mdct` (..., N, F): the exact inverse.
+    """Returns the wave (..., T) of `length` samples of an `mdct` (..., N, F), exactly.
 
     Raises:
-      ValueError: coefficients and window do not belong together, or see `mdct`.
+      ValueError: the number of frames or bins does not match `length` and the window, or
+        the window is not allowed; see `mdct`.
     """
     bins = _half(window)
     if coefficients_NF.shape[-1] != bins:
         raise ValueError(
-            f"{coefficients_NF.shape[-1]} bins do not belong to a window of {len(window)}"
+            f"{coefficients_NF.shape[-1]} bins do not match a window of {len(window)}"
         )
     u, v = jnp.split(_dct_iv(coefficients_NF), 2, axis=-1)
     unfolded_NK = jnp.concatenate([v, -jnp.flip(v, -1), -jnp.flip(u, -1), -u], -1)
@@ -238,21 +256,27 @@ def imdct(coefficients_NF: Array, *, window: np.ndarray, length: int) -> Array:
 
 
 def _half(window: np.ndarray) -> int:
-    """F of a window that `mdct` can use; ValueError for all others."""
+    """Returns F, half a window's length; raises ValueError if `mdct` cannot use it."""
     bins = len(window) // 2
     if len(window) % 4 or not bins:
-        raise ValueError(f"an MDCT's frame is a multiple of 4 samples: {len(window)}")
+        raise ValueError(
+            f"an MDCT's frame must be a multiple of 4 samples, not {len(window)}"
+        )
     power_F = np.asarray(window, np.float64) ** 2
     power_F = power_F[:bins] + power_F[bins:]
     if not (np.allclose(power_F, 1, atol=1e-5) and np.allclose(window, window[::-1])):
         raise ValueError(
-            "an MDCT's window is symmetric, and its squares half a frame apart sum to 1"
+            "an MDCT's window must be symmetric, and its squares half a frame apart must "
+            "sum to 1"
         )
     return bins
 
 
 def _dct_iv(values_F: Array) -> Array:
-    """Orthonormal DCT-IV of the last axis, its own inverse, by one FFT of F / 2; F even."""
+    """Returns the orthonormal DCT-IV of the last axis by one FFT of F / 2 points; F even.
+
+    It is its own inverse.
+    """
     bins = values_F.shape[-1]
     turn = np.exp(-1j * np.pi * (np.arange(bins // 2) + 1 / 8) / bins)
     turn = jnp.asarray(turn * (2 / bins) ** 0.25, jnp.result_type(values_F, jnp.complex64))

@@ -120,7 +120,7 @@ def from_dict(cls: type, plain: Any, name: str = "") -> Any:
 
 def _value(kind: Any, value: Any, place: str) -> Any:
     """A value as the declared type; whole numbers serve as floats, lists as tuples."""
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return from_dict(kind, value, place)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is dict and isinstance(value, Mapping):

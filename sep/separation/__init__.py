@@ -1,1 +1,1 @@
-"""Separation: from recordings to stems."""
+"""Separation of recordings into stems."""

@@ -1,8 +1,8 @@
 """Separation of recordings of any length in bounded memory, with one compiled program.
 
-A recording passes through generators of blocks. It is converted to the model's rate,
-separated in overlapping chunks, and converted back to its own rate. The resulting stems
-are made to sum to it.
+A recording passes through a chain of generators, block by block. It is converted to the
+model's sample rate and separated in overlapping chunks. The stems are converted back to the
+recording's rate, and made to sum to the recording.
 
 Shapes: B batch, S source, C channel, T sample.
 """
@@ -24,24 +24,25 @@ from sep.model.names import level_gain
 from sep.model.separator import others
 from sep.model.settings import SeparationSettings
 
-SEGMENT = 64 * CELL  # length in samples of the blocks that are made consistent together
+SEGMENT = 64 * CELL  # length in samples of the blocks that are made consistent
 CALLS = 2  # concurrent calls of the network
 
-# Channels and their `others`, both (batch, 1, chunk), -> sources (batch, S, 1, chunk).
+# The network: channels and the `others` of each, both (batch, 1, chunk), -> sources
+# (batch, S, 1, chunk).
 Apply = Callable[[np.ndarray, np.ndarray], Any]
-# Sources (S, C, chunk) of a chunk -> refined ones with the same sum.
-Refine = Callable[[np.ndarray], Any]
+# A filter: sources (S, C, chunk) of a chunk -> refined sources with the same sum.
+Refine = Callable[[Any], Any]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 class Plan(NamedTuple):
-    """Chunks in which a recording is separated.
+    """Division of a recording into chunks.
 
     Attributes:
-      sample_rate: the model's, in Hz.
+      sample_rate: the model's sample rate in Hz.
       chunk: length of a chunk in samples.
-      overlap: samples that a chunk shares with the next.
-      batch: chunks of one channel in a call of the network.
+      overlap: samples that a chunk shares with the next one.
+      batch: single-channel chunks in one call of the network.
       shifts: grids of chunks with different offsets; their results are averaged.
     """
 
@@ -65,11 +66,11 @@ class Plan(NamedTuple):
 
         Args:
           separation: the settings.
-          sample_rate: the model's, in Hz.
-          overlap: share of a chunk that is crossfaded, in place of the setting.
+          sample_rate: the model's sample rate in Hz.
+          overlap: share of a chunk that is crossfaded; None takes the setting.
           shifts: see `Plan`.
-          frame_hops: hop lengths in samples of all transforms of a chunk. Chunks that
-            are long enough begin at multiples of them.
+          frame_hops: hop lengths in samples of all transforms of a chunk. Chunks that are
+            long enough begin at multiples of them.
 
         Raises:
           UserError: overlap or shifts are out of range, or chunks are too short for them.
@@ -82,10 +83,11 @@ class Plan(NamedTuple):
                 "separation needs chunk_seconds > 0, 0 <= overlap < 1 and shifts >= 1"
             )
         hop = chunk - shared
-        # Cells, and frames, must fall on the same samples in every chunk.
+        # Overlapping chunks must divide their samples into the same cells and frames.
         for grid in (CELL, math.lcm(CELL, *frame_hops)):
             hop -= hop % grid if hop > grid else 0
-        # `CALLS` batches are computed while as many wait: see `_in_batches`.
+        # Up to `CALLS` batches are computed while as many wait (see `_in_batches`).
+        # Together they have about `batch_size` chunks.
         batch = -(-separation.batch_size // (2 * CALLS))
         return cls(sample_rate, chunk, chunk - hop, batch, shifts)
 
@@ -99,20 +101,22 @@ def separate(
     rms: float,
     refine: Refine | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields blocks of stems (S, C, T) of a recording at its own rate and level.
+    """Yields the stems of a recording at its own rate and level, block by block.
 
-    They are float64. Their total length is the recording's, and they sum to it within the
+    The total length of the stems is that of the recording, and they sum to it within the
     rounding of float64. Frequencies above the model's highest are shared among the stems
     in proportion to their energy nearby: see `consistent`.
 
     Args:
-      apply: the network: channels and the `others` of each, both (batch, 1, chunk), ->
-        sources (batch, S, 1, chunk); see `Plan`.
-      blocks_CT: the recording, in float32 or float64.
+      apply: the network, see `Apply`.
+      blocks_CT: blocks of the recording, in float32 or float64.
       plan: the chunks that `apply` takes.
-      sample_rate: the recording's, in Hz.
-      rms: the recording's; see `sep.model.names.level_gain`.
-      refine: sources (S, C, chunk) of a chunk -> refined ones with the same sum.
+      sample_rate: the recording's sample rate in Hz.
+      rms: RMS of the whole recording; see `sep.model.names.level_gain`.
+      refine: filter of each chunk's sources, see `Refine`.
+
+    Yields:
+      Blocks (S, C, T) in float64.
     """
     gain = level_gain(rms)  # a power of two: multiplication does not round
     mixture, copy = itertools.tee(gain * block.astype(np.float64) for block in blocks_CT)
@@ -127,7 +131,11 @@ def separate(
 
 
 def _with_silence(blocks_CT: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Appends some silence: after two conversions the stream must still be long enough."""
+    """Appends a cell of silence.
+
+    Two conversions of the sample rate may shorten a stream by some samples. With the
+    silence it is still as long as the recording.
+    """
     block_CT = None
     for block_CT in blocks_CT:
         yield block_CT
@@ -141,7 +149,7 @@ def separate_shifted(
     plan: Plan,
     refine: Refine | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields `separate_chunks`, averaged over grids of chunks with different offsets."""
+    """Averages `separate_chunks` over `plan.shifts` grids of chunks with other offsets."""
     if plan.shifts == 1:
         return separate_chunks(apply, blocks_CT, plan, refine)
     hop = plan.chunk - plan.overlap
@@ -180,13 +188,13 @@ def separate_chunks(
 ) -> Iterator[np.ndarray]:
     """Separates blocks (C, T) into blocks (S, C, T) of the same total length.
 
-    Overlapping chunks are crossfaded, with weights that sum to one. In the first and last
-    quarter of an overlap the weight of the chunk that begins or ends there is zero:
-    estimates are inaccurate near the ends of a chunk.
+    Overlapping chunks are crossfaded, with weights that sum to one. Estimates are
+    inaccurate near the ends of a chunk. Therefore the weight of a chunk is zero in the
+    quarter of an overlap where the chunk begins or ends.
     """
     hop = plan.chunk - plan.overlap
-    place = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
-    fade_in = (2 * place - 0.5).clip(0, 1)
+    position = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / plan.overlap
+    fade_in = (2 * position - 0.5).clip(0, 1)
     tail = None
     chunks = windows(blocks_CT, plan.chunk, hop)
     for chunk_SCT, (chunk_CT, last) in _separated(apply, chunks, plan):
@@ -205,28 +213,34 @@ def separate_chunks(
 def _separated(
     apply: Apply, chunks: Iterable[tuple[np.ndarray, bool]], plan: Plan
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, bool]]]:
-    """Yields the sources (S, C, chunk) of each of `windows`, together with it."""
-    taken: deque[tuple[np.ndarray, bool]] = deque()
+    """Yields the sources (S, C, chunk) of each window, and the window.
+
+    Args:
+      apply: the network, see `Apply`.
+      chunks: windows (C, up to chunk), each with whether it is the last; see `windows`.
+      plan: the chunks that `apply` takes.
+    """
+    pending: deque[tuple[np.ndarray, bool]] = deque()
 
     def channels() -> Iterator[Pair]:
         for chunk in chunks:
-            taken.append(chunk)
+            pending.append(chunk)
             yield from zip(chunk[0], others(chunk[0]), strict=True)
 
-    found: list[np.ndarray] = []
+    sources: list[np.ndarray] = []
     for channel_ST in _in_batches(apply, channels(), plan):
-        found.append(channel_ST)
-        if len(found) == len(taken[0][0]):
-            yield np.stack(found, 1), taken.popleft()
-            found = []
+        sources.append(channel_ST)
+        if len(sources) == len(pending[0][0]):
+            yield np.stack(sources, 1), pending.popleft()
+            sources = []
 
 
 def _in_batches(apply: Apply, channels: Iterable[Pair], plan: Plan) -> Iterator[np.ndarray]:
     """Yields the sources (S, chunk) of channels and their `others`, both (up to chunk,).
 
-    Incomplete batches are padded with silence: `apply` always gets the same shape.
-    `CALLS` calls run concurrently, because one call does not use two cores fully. More
-    would need more memory. What precedes and follows the network is computed meanwhile.
+    Incomplete batches are padded with silence, because `apply` is compiled for one shape.
+    `CALLS` calls run concurrently: one call does not use two cores fully, and more calls
+    would need more memory. Reading, resampling and writing run at the same time.
     """
 
     def separated(group: list[Pair]) -> np.ndarray:
@@ -235,30 +249,31 @@ def _in_batches(apply: Apply, channels: Iterable[Pair], plan: Plan) -> Iterator[
             batch_2B1T[:, number, 0, : len(pair[0])] = pair
         return np.asarray(apply(*batch_2B1T))[: len(group), :, 0]
 
-    waiting = iter(channels)
-    ahead: deque[Future[np.ndarray]] = deque()
+    remaining = iter(channels)
+    calls: deque[Future[np.ndarray]] = deque()
     with ThreadPoolExecutor(CALLS) as pool:
         while True:
-            if group := list(itertools.islice(waiting, plan.batch)):
-                ahead.append(pool.submit(separated, group))
-            if ahead and (len(ahead) == CALLS or not group):
-                yield from ahead.popleft().result()
-            if not (group or ahead):
+            if group := list(itertools.islice(remaining, plan.batch)):
+                calls.append(pool.submit(separated, group))
+            if calls and (len(calls) == CALLS or not group):
+                yield from calls.popleft().result()
+            if not (group or calls):
                 return
 
 
 def consistent(
     mixture_CT: Iterable[np.ndarray], sources_SCT: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """Cuts sources to the mixture's length, and makes them sum to it, in float64.
+    """Cuts sources to the mixture's length and makes them sum to it, in float64.
 
-    At other rates than the model's the difference is mostly above the model's highest
-    frequency. `share_rest` shares it among the sources. Blocks have a cell of context on
-    both sides, which makes the result independent of where they begin.
+    `share_rest` divides the difference among the sources. If the recording's rate is not
+    the model's, most of the difference is above the model's highest frequency. Each block
+    is processed with a cell of context on both sides. The result therefore does not depend
+    on where blocks begin.
 
     Args:
       mixture_CT: blocks of the mixture.
-      sources_SCT: blocks of the sources, of at least its total length.
+      sources_SCT: blocks of the sources; in total at least as long as the mixture.
 
     Yields:
       Blocks (S, C, T).
@@ -280,12 +295,12 @@ def consistent(
 
 
 def _share_between(before: Pair | None, now: Pair, after: Pair | None) -> np.ndarray:
-    """Returns the sources of `now` that sum to its mixture.
+    """Makes the sources of one block sum to its mixture, and returns them.
 
     Args:
-      before: the mixture (C, T) and sources (S, C, T) that precede; None at the start.
-      now: those to make consistent.
-      after: those that follow; None at the end.
+      before: mixture (C, T) and sources (S, C, T) of the previous block; None at the start.
+      now: mixture and sources of the block.
+      after: mixture and sources of the next block; None at the end.
     """
     around = [now]
     start = 0

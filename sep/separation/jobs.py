@@ -1,7 +1,7 @@
 """Separation of one recording from end to end: read, separate, write.
 
-The same worker serves on one machine and on many (`sep.separation.engines`). What is
-written is decided by the sinks (`sep.separation.sinks`).
+All engines (`sep.separation.engines`) run the same worker, on one machine or on many. The
+sinks (`sep.separation.sinks`) determine which files are written.
 """
 
 import time
@@ -25,16 +25,17 @@ DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
 class Request(NamedTuple):
-    """What to make of every recording.
+    """Settings that are the same for all recordings of a run.
 
     Attributes:
       model: see `sep.model.release.locate_model`.
       overlap, shifts, refine: see `sep.separation.inference.load`.
       stems, minus, gains: see `sep.separation.outputs.plan_outputs`.
       container, subtype: see `sep.audio.choose`.
-      excerpt: the part that is separated.
+      excerpt: the part of each recording that is separated.
       page: whether to write a listening page.
-      skip_existing: skip recordings that are finished already.
+      skip_existing: whether to skip recordings with complete outputs; see
+        `sep.separation.manifest.finished`.
     """
 
     model: str = DEFAULT_MODEL
@@ -57,11 +58,11 @@ class Outcome(NamedTuple):
     Attributes:
       task: see `Task`.
       status: `DONE`, `SKIPPED` or `FAILED`.
-      error: one line, if it failed.
+      error: the reason in one line, if it failed.
       outputs: paths of the files.
-      seconds: duration of the sound in seconds.
-      took: duration of the work in seconds.
-      gain: gain of the files that prevents clipping, at most 1.
+      seconds: duration of the separated sound.
+      took: seconds that the work took.
+      gain: gain of the sound files that prevents clipping, at most 1.
     """
 
     task: Task
@@ -74,13 +75,13 @@ class Outcome(NamedTuple):
 
 
 class Worker:
-    """A compiled model and its sinks. `worker(task)` may be called by several threads.
+    """A compiled model and the sinks of a request. Threads may share it.
 
     Raises:
-      UserError: there is no such model, or the request does not fit it.
+      UserError: there is no such model, or it lacks a stem of the request.
     """
 
-    def __init__(self, request: Request):
+    def __init__(self, request: Request) -> None:
         path = locate_model(request.model)
         options = {name: getattr(request, name) for name in ("overlap", "shifts", "refine")}
         self._separation = load(str(path), **options)
@@ -91,43 +92,48 @@ class Worker:
     def __call__(
         self, task: Task, progress: Callable[[float], None] = lambda _: None
     ) -> Outcome:
-        """Separates a recording; an error is part of the outcome.
+        """Separates a recording. Errors are returned in the outcome.
 
         Args:
           task: see `Task`.
-          progress: is called now and then with the seconds of sound that are done. If it
-            raises something that is no `Exception`, the work ends and leaves no file.
+          progress: is called repeatedly with the seconds of sound that are separated. If it
+            raises a BaseException that is no Exception, the work ends without files.
         """
         start = time.monotonic()
         try:
             outcome = self._separate(task, progress)
-        except Exception as error:  # other recordings go on
+        except Exception as error:  # must not end the separation of other recordings
             outcome = Outcome(task, FAILED, _reason(error, task.recording))
         return outcome._replace(took=time.monotonic() - start)
 
     def _separate(self, task: Task, progress: Callable[[float], None]) -> Outcome:
+        """Separates a recording, or skips it if its outputs are complete.
+
+        Raises:
+          UserError: the recording cannot be read or separated, or a file not written.
+        """
         request, (recording, folder) = self._request, task
         header = audio.header(recording)
         rate, channels = header.format
         if channels > MAX_CHANNELS:
             raise UserError(
-                f"{recording}: has {channels} channels; at most {MAX_CHANNELS} can be "
-                "separated together: split it first"
+                f"{recording}: has {channels} channels, more than the {MAX_CHANNELS} that "
+                "can be separated together; split it first"
             )
         writers = [sink.prepare(task, header) for sink in self._sinks]
         skip = request.skip_existing
-        if found := skip and manifest.finished(folder, recording, self._how):
-            made_before = tuple(folder / name for name in found["outputs"])
-            return Outcome(task, SKIPPED, outputs=made_before)
+        if skip and (finished := manifest.finished(folder, recording, self._how)):
+            paths = [folder / name for name in finished["outputs"]]
+            return Outcome(task, SKIPPED, outputs=tuple(paths))
         before = record.identity(recording)
         survey = audio.survey(recording, request.excerpt, lambda: progress(0))
         first, _ = request.excerpt.samples(rate)
         about = header.about._replace(offset=header.about.offset + first)
         made = manifest.record(folder, self._how)
+        done = 0
         with ExitStack() as files:
             for writer in writers:
                 files.enter_context(writer.open(survey.length, about))
-            done = 0
             mixture = audio.blocks(recording, request.excerpt, "float64")
             for stems_SCT in self._separation.blocks(mixture, rate, survey.rms):
                 for writer in writers:
@@ -136,9 +142,9 @@ class Worker:
                 progress(done / rate)
             if done != survey.length or not record.has_size_and_time(recording, before):
                 raise UserError(f"{recording}: {_CHANGED}")
-            made.remove()  # its files are about to be replaced
+            made.remove()  # leaving the context replaces the files that it describes
         paths = [path for writer in writers for path in writer.finish()]
-        facts = {
+        facts: dict[str, Any] = {
             "recording": {"name": recording.name, **before},
             "sample_rate": rate,
             "channels": channels,
@@ -156,23 +162,23 @@ class Worker:
 
 
 def _reason(error: Exception, recording: Path) -> str:
-    """One line that states why a recording failed."""
+    """Returns the error message of a recording, one line."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:  # from JAX
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:  # JAX's error
         return f"{recording}: not enough memory; try fewer --jobs"
     if isinstance(error, OSError):
         return f"{recording}: {text}"
     kind = type(error).__name__
-    return f"{recording}: an error of Sep's, please report it ({kind}: {text})"
+    return f"{recording}: internal error ({kind}: {text}); please report it"
 
 
 _CHANGED = "changed while it was read; wait until it is complete, and try again"
 
 
 def sinks_of(request: Request, names: tuple[str, ...]) -> list[Sink]:
-    """The sinks of a request, for a model whose stems have these names.
+    """Returns the sinks of a request, for a model with stems of these names.
 
     Raises:
       UserError: the request names a stem that the model does not have.
@@ -182,22 +188,28 @@ def sinks_of(request: Request, names: tuple[str, ...]) -> list[Sink]:
     if not request.page:
         return [sounds]
     model = Path(request.model).name.removesuffix(".safetensors")
-    whole = request.excerpt == audio.WHOLE  # of an excerpt there is no file
+    whole = request.excerpt == audio.WHOLE  # an excerpt exists in no file for the page
     return [sounds, ListeningPage(sounds, names, model, with_mixture=whole)]
 
 
 def files_of(request: Request) -> list[str]:
-    """Names of the files that each recording gets.
+    """Returns the names of the files that each recording gets.
 
     Raises:
-      UserError: there is no such model, or the request does not fit it.
+      UserError: there is no such model, or it lacks a stem of the request.
     """
     names = load_model(request.model).settings.outputs
     return [name for sink in sinks_of(request, names) for name in sink.files]
 
 
 def _how(request: Request, sinks: list[Sink], model: str) -> dict[str, Any]:
-    """All that the contents of a recording's files depend on, for its record."""
+    """Returns all that the contents of a recording's files depend on, for its record.
+
+    Args:
+      request: the settings.
+      sinks: the sinks of the request.
+      model: SHA-256 of the model's file.
+    """
     duration = request.excerpt.duration
     how: dict[str, Any] = {"model_sha256": model}
     for sink in sinks:

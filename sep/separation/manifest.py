@@ -10,15 +10,26 @@ FORMAT = "sep-separation-2"  # changes when separation computes something else
 
 
 def record(folder: Path, how: dict[str, Any]) -> Record:
-    """The record of a folder; `how` is all that the contents of its files depend on."""
+    """Returns the record of a folder.
+
+    Args:
+      folder: folder of a recording's stems.
+      how: all that the contents of the files depend on, besides the recording.
+    """
     return Record(folder / NAME, {"format": FORMAT, "how": how})
 
 
 def finished(folder: Path, recording: Path, how: dict[str, Any]) -> dict[str, Any] | None:
-    """The record's contents if the recording is separated in the same way, else None.
+    """Returns the record's contents if the outputs are complete and valid, else None.
 
-    The recording and all files must be as they were: by size and time of change, as make
-    compares them, and where only the time differs by their contents.
+    They are valid if they were made with the same settings, and if the recording and all
+    outputs are unchanged. A file with the same size and modification time counts as
+    unchanged. If only the time differs, the contents are compared.
+
+    Args:
+      folder: folder of the outputs.
+      recording: the recording.
+      how: see `record`.
     """
     facts = record(folder, how).matching()
     try:
@@ -28,5 +39,5 @@ def finished(folder: Path, recording: Path, how: dict[str, Any]) -> dict[str, An
         files |= {folder / name: was for name, was in facts["outputs"].items()}
         unchanged = all(is_unchanged(path, was) for path, was in files.items())
     except (OSError, KeyError, TypeError, AttributeError):
-        return None  # a file is missing, or the record is damaged
+        return None  # a file is missing, or the record is corrupt
     return facts if unchanged else None

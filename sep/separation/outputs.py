@@ -1,6 +1,6 @@
-"""What a recording is taken apart into: stems, all but some, or a remix.
+"""Outputs of a recording: stems, everything except some stems, and a remix.
 
-Each is a sum of stems with weights, so all of them are one product of a matrix.
+Each output is a weighted sum of all stems.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ REMIX = "remix"
 
 
 class Output(NamedTuple):
-    """A file to be made: its name, without the suffix, and a weight for each stem."""
+    """An output file: its name without the suffix, and the weight of each stem."""
 
     name: str
     weights_S: tuple[float, ...]
@@ -23,18 +23,20 @@ def plan_outputs(
     minus: tuple[str, ...] = (),
     gains: dict[str, float] | None = None,
 ) -> list[Output]:
-    """The files to be made of each recording.
+    """Returns the outputs of each recording.
 
-    Without any wish that is all stems; otherwise what is wished for, and nothing else.
+    Without `stems`, `minus` and `gains` these are all stems. Otherwise they are exactly the
+    outputs that the three ask for.
 
     Args:
-      names: of the model's stems, which sum to the recording.
-      stems: to be written.
-      minus: what a file of all the rest is to leave out.
-      gains: in dB, of the stems in a remix; those without one stay as they are.
+      names: names of the model's stems, which sum to the recording.
+      stems: stems that each get a file.
+      minus: stems that one file of the rest leaves out.
+      gains: gains in dB of stems in a remix; stems that are not named keep their level.
 
     Raises:
-      UserError: the model has no stem of some name, or nothing would be left.
+      UserError: the model has no stem of some name, an output would contain no stem, or two
+        outputs would have the same name.
     """
     gains = gains or {}
     for name in (*stems, *minus, *gains):
@@ -54,22 +56,22 @@ def plan_outputs(
     if gains:
         weights = tuple(10 ** (gains.get(name, 0) / 20) for name in names)
         outputs.append(Output(REMIX, weights))
-    made = [output.name for output in outputs]
-    if len(set(made)) < len(made):
-        raise UserError(f"two files would have one name: {', '.join(made)}")
+    output_names = [output.name for output in outputs]
+    if len(set(output_names)) < len(output_names):
+        raise UserError(f"two outputs have the same name: {', '.join(output_names)}")
     return outputs
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """'piano,violin' as names."""
+    """Parses names that are separated by commas: 'piano,violin'."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_gains(text: str) -> dict[str, float]:
-    """'piano=-6,violin=+3' as dB by name; '-inf' is silence.
+    """Parses gains in dB by stem: 'piano=-6,violin=+3'. '-inf' is silence.
 
     Raises:
-      UserError: it is something else.
+      UserError: the text has another form, or a gain is 100 dB or more.
     """
     gains = {}
     for part in parse_names(text):
@@ -80,17 +82,17 @@ def parse_gains(text: str) -> dict[str, float]:
             gain = float("nan")
         if not name or not gain < 100:
             raise UserError(
-                f"--gains: {part!r} is not a stem and dB below 100, as in "
-                "--gains=piano=-6,violin=+3"
+                f"--gains: {part!r} is not a stem with a gain below 100 dB; write "
+                "--gains=piano=-6,violin=+3, for example"
             )
     return gains
 
 
 def parse_seconds(text: str) -> float:
-    """'90', '1:30' or '0:01:30' as seconds.
+    """Parses a time as seconds: '90', '1:30' or '0:01:30'.
 
     Raises:
-      UserError: it is something else.
+      UserError: the text has another form.
     """
     seconds = 0.0
     try:
@@ -100,5 +102,7 @@ def parse_seconds(text: str) -> float:
                 raise ValueError
             seconds = 60 * seconds + number
     except ValueError:
-        raise UserError(f"{text!r} is not a time: write seconds, or 1:30") from None
+        raise UserError(
+            f"{text!r} is not a time; write seconds (90) or minutes (1:30)"
+        ) from None
     return seconds

@@ -1,4 +1,4 @@
-"""Which recordings there are to separate, and where the stems of each go."""
+"""Recordings to separate, and the folders for their stems."""
 
 import glob
 import itertools
@@ -13,32 +13,37 @@ from sep.errors import UserError
 
 
 class Task(NamedTuple):
-    """A recording, and the folder for its stems."""
+    """A recording and the folder for its stems."""
 
     recording: Path
     folder: Path
 
 
 def plan_tasks(inputs: list[str], out: Path) -> list[Task]:
-    """Each recording with its folder; no two share one.
+    """Returns each recording with a folder of its own.
 
-    A recording is named after its file, in a folder also after its place there. Where
-    that is the same for two, the suffix stays, and then a number is added.
+    The folder is named after the file without its suffix. Recordings from an input folder
+    keep their path below it, recordings from a pattern their path below its part without
+    wildcards. Where two recordings would share a folder, its name keeps the suffix; where
+    this is not enough, it gets a number.
 
     Args:
-      inputs: files, folders, or patterns of them where no such file exists.
-      out: where all the folders are.
+      inputs: files, folders, and patterns. Text with wildcards is a pattern unless a file
+        of that name exists.
+      out: parent of all folders.
 
     Raises:
-      UserError: a folder holds no sound files, or is `out` itself.
+      UserError: there are no sound files in a folder or for a pattern, or `out` is where
+        the recordings are.
     """
-    found = list(dict.fromkeys(each for given in inputs for each in _found(given, out)))
-    shared = Counter(_plain(place) for _, place in found)
-    taken: set[str] = set()  # in small letters, for some systems tell no others
+    found = [pair for given in inputs for pair in _recordings(given, out)]
+    found = list(dict.fromkeys(found))
+    shared = Counter(_without_suffix(place) for _, place in found)
+    taken: set[str] = set()  # casefolded, since some file systems ignore case
     tasks = []
     for recording, place in found:
-        plain = _plain(place)
-        wanted = plain if shared[plain] == 1 else place
+        short = _without_suffix(place)
+        wanted = short if shared[short] == 1 else place
         folder, number = wanted, 2
         while str(folder).casefold() in taken:
             folder, number = wanted.with_name(f"{wanted.name} ({number})"), number + 1
@@ -47,68 +52,88 @@ def plan_tasks(inputs: list[str], out: Path) -> list[Task]:
     return tasks
 
 
-def _plain(place: Path) -> Path:
-    """A place without its suffix, unless nothing but dots is before that."""
+def _without_suffix(place: Path) -> Path:
+    """Removes a path's suffix, unless only dots would be left of its name."""
     return place.with_suffix("") if place.stem.strip(".") else place
 
 
-def _found(given: str, out: Path) -> list[tuple[Path, Path]]:
-    """Recordings, and their places under the folder, or the plain part of the pattern."""
+def _recordings(given: str, out: Path) -> list[tuple[Path, Path]]:
+    """Returns the recordings of one input, each with the path that names its folder.
+
+    Files in `out` are left out: an earlier run may have written them.
+
+    Raises:
+      UserError: see `plan_tasks`.
+    """
     path = Path(given)
     if os.path.lexists(path) or not glob.has_magic(given):
-        return _inside(path, Path(path.name), out)
-    plain = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    stems, root = out.resolve(), plain.resolve()
-    if stems == root and "**" in path.parts:
+        return _recordings_in(path, out)
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    stems = out.resolve()
+    if stems == root.resolve() and "**" in path.parts:
         raise UserError(f"{given}: stems would mix with recordings; choose another --out")
-    inside = stems != root and stems.is_relative_to(root)  # where an earlier run left some
+    below = stems != root.resolve() and stems.is_relative_to(root.resolve())
     found = [
-        (name, name.relative_to(plain))
-        for name in _matches(path, plain)
+        (name, name.relative_to(root))
+        for name in _matches(path, root)
         if name.suffix.lower() in audio.SUFFIXES and os.path.isfile(name)
-        if not (inside and name.resolve().is_relative_to(stems))
+        if not (below and name.resolve().is_relative_to(stems))
     ]
     if not found:
         raise UserError(f"{given}: no sound file matches")
     return found
 
 
-def _matches(path: Path, plain: Path) -> list[Path]:
-    """What a pattern fits, sorted; hidden files only if it names them.
+def _matches(pattern: Path, root: Path) -> list[Path]:
+    """Returns the paths that match a pattern, sorted.
 
-    `**` follows no links to folders, which may lead in circles.
+    Hidden files match only if the pattern has a part that begins with a dot. `**` follows
+    no links to folders, because these may form cycles.
+
+    Args:
+      pattern: the pattern.
+      root: its leading parts without wildcards.
     """
     parts = [
         part if part == "**" else re.sub(r"\*+", "*", part)
-        for part in path.parts[len(plain.parts) :]
+        for part in pattern.parts[len(root.parts) :]
     ]
     if parts[-1] == "**":
         parts.append("*")
-    found = set(plain.glob("/".join(parts)))
+    found = set(root.glob("/".join(parts)))
     if not any(part.startswith(".") for part in parts):
         found = {
             name
             for name in found
-            if not any(part.startswith(".") for part in name.relative_to(plain).parts)
+            if not any(part.startswith(".") for part in name.relative_to(root).parts)
         }
     return sorted(found)
 
 
-def _inside(path: Path, place: Path, out: Path) -> list[tuple[Path, Path]]:
-    if not os.path.isdir(path):  # the method raises where it may not look
-        return [(path, place)]
-    inside, stems = audio.find(path), out.resolve()
+def _recordings_in(path: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Returns `_recordings` of a file or a folder."""
+    if not os.path.isdir(path):  # Path.is_dir raises for some unreadable paths
+        return [(path, Path(path.name))]
+    found, stems = audio.find(path), out.resolve()
     if stems == path.resolve():
         raise UserError(f"{path}: stems would mix with recordings; choose another --out")
-    if stems.is_relative_to(path.resolve()):  # some of an earlier run may be there
-        inside = [p for p in inside if not p.resolve().is_relative_to(stems)]
-    if not inside:
+    if stems.is_relative_to(path.resolve()):
+        found = [name for name in found if not name.resolve().is_relative_to(stems)]
+    if not found:
         raise UserError(f"{path}: no sound files in this folder")
-    return [(recording, recording.relative_to(path)) for recording in inside]
+    return [(recording, recording.relative_to(path)) for recording in found]
 
 
 def refuse_overwriting(tasks: list[Task], files: list[str]) -> None:
-    """No file to be made may be a recording. Raises UserError if one would."""
+    """Checks that no output would replace a recording.
+
+    Args:
+      tasks: all tasks of a run.
+      files: names of the files that each recording gets.
+
+    Raises:
+      UserError: an output has the path of a recording.
+    """
     recordings = {task.recording.resolve() for task in tasks}
     for task in tasks:
         for name in files:

@@ -1,8 +1,8 @@
-"""Sinks: what is made of a recording's stems. Each kind of output is one class here.
+"""Sinks write files from a recording's stems. Each kind of output is one sink.
 
-A `Sink` serves all recordings. For each it prepares a `Writer`, which receives the stems
-block by block and makes its files. To add a kind of output (notes, say), write its sink and
-add it to `sinks_of`.
+A `Sink` serves all recordings. For each recording it prepares a `Writer`, which receives
+the stems block by block and writes the files. To add a kind of output (transcribed notes,
+for example), write a sink and add it to `sep.separation.jobs.sinks_of`.
 
 Shapes: S source, O output, C channel, T sample.
 """
@@ -21,52 +21,72 @@ from sep.separation.recordings import Task
 
 
 class Writer(Protocol):
-    """Makes the files of one recording."""
+    """Writes the files of one recording."""
 
     def open(self, length: int, about: audio.About) -> contextlib.AbstractContextManager:
-        """Opens the files for stems of `length` samples; within it `write` may be called.
+        """Opens the files. `write` may be called within the returned context.
 
         The files appear when the context ends without an exception.
+
+        Args:
+          length: length of the stems in samples.
+          about: metadata of the files.
         """
         ...
 
     def write(self, stems_SCT: np.ndarray) -> None:
-        """Receives the next block of all stems."""
+        """Appends the next block of all stems."""
         ...
 
     def finish(self) -> list[Path]:
-        """Completes what needs the files of all sinks; returns the paths of its files."""
+        """Writes what needs the files of other sinks. Returns the paths of all files.
+
+        It is called after the contexts of all writers have ended.
+        """
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record of the recording."""
+        """Returns entries for the recording's record."""
         ...
 
 
 class Sink(Protocol):
-    """Prepares writers.
+    """Prepares a writer for each recording."""
 
-    Attributes:
-      files: names of the files that each recording gets.
-      identity: all that the contents of these files depend on, besides the stems.
-    """
+    @property
+    def files(self) -> Sequence[str]:
+        """Names of the files that are written into each recording's folder."""
+        ...
 
-    files: Sequence[str]
-    identity: dict[str, Any]
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the contents of the files depend on, besides the stems."""
+        ...
 
     def prepare(self, task: Task, header: audio.Header) -> Writer:
-        """A writer for a recording.
+        """Returns a writer for a recording.
+
+        Args:
+          task: the recording and its folder.
+          header: the recording's header.
 
         Raises:
-          UserError: the files cannot be made, or would replace the recording.
+          UserError: the files cannot be written, or one would replace the recording.
         """
         ...
 
 
 class SoundFiles:
-    """Stems, all but some stems, and a remix, as sound files of the recording's format."""
+    """Writes outputs as sound files with the recording's rate and channels."""
 
-    def __init__(self, outputs: Sequence[Output], container: str, subtype: str):
+    def __init__(self, outputs: Sequence[Output], container: str, subtype: str) -> None:
+        """Makes the sink.
+
+        Args:
+          outputs: see `sep.separation.outputs.plan_outputs`.
+          container: see `audio.choose`.
+          subtype: see `audio.choose`.
+        """
         self.outputs, self.container, self._subtype = outputs, container, subtype
         self.files = tuple(f"{output.name}.{container}" for output in outputs)
         self.identity = {
@@ -90,7 +110,7 @@ class SoundFiles:
 
 
 class SoundFileWriter:
-    """Writes weighted sums of stems, with one gain for all that prevents clipping."""
+    """Writes weighted sums of stems. One gain for all files prevents clipping."""
 
     def __init__(
         self,
@@ -98,7 +118,7 @@ class SoundFileWriter:
         weights_OS: np.ndarray,
         sound: audio.Format,
         encoding: audio.Encoding,
-    ):
+    ) -> None:
         self._paths, self._sound, self._encoding = paths, sound, encoding
         self._weights_OS = weights_OS
         self._stems_only = np.array_equal(weights_OS, np.eye(weights_OS.shape[1]))
@@ -106,8 +126,8 @@ class SoundFileWriter:
     @contextlib.contextmanager
     def open(self, length: int, about: audio.About) -> Iterator[None]:
         """See `Writer`."""
-        how = self._sound, length, self._encoding, about
-        with audio.unclipped(self._paths, *how) as self._files:
+        options = self._sound, length, self._encoding, about
+        with audio.unclipped(self._paths, *options) as self._files:
             yield
 
     def write(self, stems_SCT: np.ndarray) -> None:
@@ -127,21 +147,21 @@ class SoundFileWriter:
 
 
 class ListeningPage:
-    """A page to listen to the recording and its sound files."""
+    """Writes a page for listening to the recording and its sound files."""
 
-    files = ()  # it has a folder of its own
+    files = ()  # the page is in a subfolder
     identity: dict[str, Any] = {}
 
     def __init__(
         self, sounds: SoundFiles, stems: Sequence[str], model: str, *, with_mixture: bool
-    ):
+    ) -> None:
         """Makes the sink.
 
         Args:
           sounds: the sink of the sound files.
-          stems: names of the model's stems, which sound together.
+          stems: names of the model's stems. The page can play these together.
           model: name of the model, for the page.
-          with_mixture: whether the recording itself has the length of the stems.
+          with_mixture: whether the page includes the recording.
         """
         self._sounds, self._stems, self._model = sounds, stems, model
         self._with_mixture = with_mixture
@@ -150,7 +170,8 @@ class ListeningPage:
         """See `Sink`."""
         lines = []
         for output, name in zip(self._sounds.outputs, self._sounds.files, strict=True):
-            # A sum of several stems is played by itself.
+            # Other outputs contain several stems. As a system of its own, such an output
+            # is not played together with stems that it contains.
             system = self._model if output.name in self._stems else output.name
             lines.append((output.name, system, task.folder / name))
         if self._with_mixture:
@@ -159,9 +180,9 @@ class ListeningPage:
 
 
 class ListeningPageWriter:
-    """Writes the page once the sound files are complete."""
+    """Writes the page when the sound files are complete."""
 
-    def __init__(self, task: Task, lines: list[tuple[str, str, Path]]):
+    def __init__(self, task: Task, lines: list[tuple[str, str, Path]]) -> None:
         self._task, self._lines = task, lines
 
     def open(self, length: int, about: audio.About) -> contextlib.AbstractContextManager:
@@ -169,11 +190,12 @@ class ListeningPageWriter:
         return contextlib.nullcontext()
 
     def write(self, stems_SCT: np.ndarray) -> None:
-        """See `Writer`; the page reads the sound files instead."""
+        """Does nothing: the page is made from the sound files."""
 
     def finish(self) -> list[Path]:
         """See `Writer`."""
-        from sep.listening_page.page import Line, PageTrack, write_page  # slow to import
+        # Imported late: most runs write no page, and the import is slow.
+        from sep.listening_page.page import Line, PageTrack, write_page
 
         title = self._task.recording.stem
         lines = [Line(source, system, path, {}) for source, system, path in self._lines]

@@ -1,4 +1,4 @@
-"""The study: representations x architectures at equal budgets; see `study.py`.
+"""The study: compares representations x architectures at equal budgets; see `study.py`.
 
-plan -> cell (trained and measured in a process of its own) -> results -> plots
+plan -> cell (trained and measured in a separate process) -> results -> plots
 """

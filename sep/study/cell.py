@@ -1,4 +1,4 @@
-"""One cell of a study from its data to its scores, in a process of its own."""
+"""Trains and scores one cell of a study, in a separate process."""
 
 import json
 import math
@@ -31,28 +31,22 @@ from sep.training.loop import fit
 from sep.training.settings import RunSettings
 from sep.training.validate_config import check
 
-try:
-    import resource
-except ImportError:  # on Windows
-    resource = None
-
-
 _TIMED_SECONDS = 40.0  # of sound: several chunks
 _STATUS = Path("/proc/self/status")
 
 
-class Stopped(UserError):
-    """The process was asked to leave; what is done is saved."""
+class Interrupted(UserError):
+    """SIGTERM ended the training of a cell; its state is saved."""
 
 
-def run(job: Job, commit: str) -> dict:
-    """Trains, measures and scores a cell, or goes on with it; returns its result.
+def run(job: Job, commit: str) -> dict[str, Any]:
+    """Trains, measures and scores a cell, or resumes it; returns its result.
 
     Raises:
-      Stopped: SIGTERM came. The same job goes on from there.
+      Interrupted: SIGTERM was received. The same job resumes from there.
       UserError: the config, the data or a test set cannot be used, or training fails.
     """
-    stop = []
+    stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     with locked(job.folder, "training"):
         job.claim()
@@ -61,18 +55,18 @@ def run(job: Job, commit: str) -> dict:
         material = read_material(
             job.data, model.outputs, model.sample_rate, job.settings.data
         )
-        step_flop = flops.of_step(job.settings, material.rooms_RL)
+        step_flop = flops.step_flops(job.settings, material.rooms_RL)
         settings = with_steps(job.settings, job.budget, step_flop, job.validations)
         release = fit(
             *(settings, material, job.folder),
             metadata={"commit": commit},
             stopped=lambda: bool(stop),
         )
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on it loses nothing
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the rest is repeated if needed
         if stop:
-            raise Stopped(f"{job.folder}: stopped; the same command goes on from there")
+            raise Interrupted(f"{job.folder}: interrupted; repeat the command to resume")
         memory = job.folder / MEMORY
-        if not memory.exists():  # who goes on after training does not train
+        if not memory.exists():  # a process that resumes after training does not train
             with replacing(memory) as part:
                 part.write_text(json.dumps(peak_memory_mb()))
         result = measured(settings, step_flop, release)
@@ -82,22 +76,28 @@ def run(job: Job, commit: str) -> dict:
         result["peak_memory_mb"] = json.loads(memory.read_text())
         with replacing(job.folder / RESULT) as part:
             part.write_text(json.dumps(result, indent=2))
-        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # done with
+        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # no longer needed
     return result
 
 
 def with_steps(
     settings: RunSettings, budget: Budget, step_flop: float, validations: int
 ) -> RunSettings:
-    """The settings with the steps that the budget allows, and evenly spread validations."""
-    steps = budget.steps or max(1, round(budget.tflop * 1e12 / step_flop))
+    """Returns the settings with the steps of a budget and evenly spaced validations."""
+    steps = budget.count_steps(step_flop)
     return changed(
         settings, {"train.steps": steps, "train.eval_every": -(-steps // validations)}
     )
 
 
 def measured(settings: RunSettings, step_flop: float, release: Path) -> dict[str, Any]:
-    """Facts of a cell, and the cost of its training."""
+    """Returns facts about a trained cell and the cost of its training.
+
+    Args:
+      settings: of the run.
+      step_flop: floating-point operations of a training step.
+      release: the best model's release file in the cell's folder.
+    """
     model, train, data = settings.model, settings.train, settings.data
     log = lines_until(release.with_name(METRICS), train.steps)
     params = load_model(str(release)).params
@@ -107,7 +107,7 @@ def measured(settings: RunSettings, step_flop: float, release: Path) -> dict[str
         "seed": settings.seed,
         "learning_rate": train.learning_rate,
         "parameters": sum(x.size for x in jax.tree.leaves(params)),
-        "gflop_a_second": flops.of_second(model, settings.separation) / 1e9,
+        "gflop_a_second": flops.separation_flops(model, settings.separation) / 1e9,
         "steps": train.steps,
         "training_tflop": train.steps * step_flop / 1e12,
         "audio_hours": train.steps * data.batch_size * data.crop_seconds / 3600,
@@ -121,10 +121,10 @@ def measured(settings: RunSettings, step_flop: float, release: Path) -> dict[str
 
 
 def scored(job: Job, release: Path) -> list[Row]:
-    """Scores of all tracks; the excerpt's estimates are kept to be heard.
+    """Scores all tracks of the test sets, and keeps the estimates of the excerpt.
 
     Raises:
-      UserError: a track cannot be scored. Test sets with a fault compare nothing.
+      UserError: a track cannot be scored. Cells can only be compared on complete sets.
     """
     sources = job.settings.model.sources
     places = [
@@ -132,18 +132,18 @@ def scored(job: Job, release: Path) -> list[Row]:
         for test, folder in job.tests.items()
         for place in tracks.places(test, folder, sources)
     ]
-    heard = [place for place in places if place.test == EXCERPT]
+    excerpts = [place for place in places if place.test == EXCERPT]
     system = systems.of_model(job.title, str(release), sources)
-    rows, errors = evaluate(places, [system], job.folder, heard)
+    rows, errors = evaluate(places, [system], job.folder, excerpts)
     if errors:
         raise UserError("; ".join(errors))
     return rows
 
 
 def speed(release: Path, folder: Path) -> float:
-    """Seconds of sound that are separated in a second, compiling aside.
+    """Returns the seconds of sound that a model separates in a second, once compiled.
 
-    It is the excerpt, over and over, so that chunks are full and batches nearly so.
+    The sound is the excerpt in FOLDER, repeated until it fills several chunks.
     """
     separation = Separation(load_model(str(release)))
     (track,) = tracks.folders(folder)
@@ -153,15 +153,17 @@ def speed(release: Path, folder: Path) -> float:
     for _ in range(2):  # the first one compiles
         began = time.perf_counter()
         separation(wave_TC, rate)
-        took = time.perf_counter() - began
-    return len(wave_TC) / rate / took
+        seconds = time.perf_counter() - began
+    return len(wave_TC) / rate / seconds
 
 
 def peak_memory_mb() -> float:
-    """Of this process so far; NaN where the system does not say."""
-    if _STATUS.exists():  # on Linux ru_maxrss would count the process that started this
+    """Returns the peak memory of this process so far in MB; NaN if it is unknown."""
+    if _STATUS.exists():  # Linux, where ru_maxrss includes the peak of the parent process
         (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
         return int(line) * 1024 / 1e6
     if sys.platform == "darwin":
+        import resource  # not on Windows
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return math.nan

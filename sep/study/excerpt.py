@@ -1,4 +1,4 @@
-"""The excerpt that every cell of a study separates, to be listened to."""
+"""The excerpt that every cell of a study separates, for listening."""
 
 from pathlib import Path
 
@@ -10,16 +10,22 @@ from sep.study.plan import EXCERPT, Study
 
 
 def write(study: Study, track: Path | None, seconds: float) -> None:
-    """Writes OUT/excerpt/<track>/{mixture,piano,violin}.wav, unless it is there.
+    """Writes OUT/excerpt/<track>/{mixture,piano,violin}.wav unless it exists.
 
-    It is the middle of the track, or of the first one of the first test.
+    Args:
+      study: the study.
+      track: folder of the track whose middle is the excerpt; by default the first track of
+        the first test set.
+      seconds: length of the excerpt.
 
     Raises:
-      UserError: the track cannot be read, or what is there is of another one.
+      UserError: the track cannot be read, or the existing excerpt is of another track.
     """
     if study.excerpt.is_dir():
         if track and not (study.excerpt / track.name).is_dir():
-            raise UserError(f"{study.excerpt}: is of another track; use another --out")
+            raise UserError(
+                f"{study.excerpt}: contains an excerpt of another track; use another --out"
+            )
         return
     track = track or tracks.folders(next(iter(study.tests.values())))[0]
     sources = study.settings.model.sources

@@ -1,13 +1,13 @@
-"""What a study consists of: cells, the probes before them, and where they lie.
+"""The plan of a study: its cells, the probes before them, and their folders.
 
-OUT/study.json             what the study is; a folder keeps to one
-OUT/excerpt/{track}/       what all cells are heard with, a test set of one track
+OUT/study.json             the study's settings; a folder contains one study
+OUT/excerpt/{track}/       the excerpt that all cells separate, a test set of one track
 OUT/probes/{representation}-{arch}-{rate}/
                            short runs that choose each architecture's learning rate
-OUT/rates.json             what they chose
+OUT/rates.json             the chosen learning rates
 OUT/cells/{representation}-{arch}-{seed}/
                            config.json, metrics.jsonl, model.safetensors, memory.json,
-                           scores.csv, sounds/, and at its end result.json
+                           scores.csv, sounds/, and at the end result.json
 OUT/results.csv, ...       the report
 """
 
@@ -26,12 +26,12 @@ from sep.training.settings import RunSettings, run_differences
 
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
-SCORES = "scores.csv"  # in a cell's folder: of every track
-MEMORY = "memory.json"  # in a cell's folder: the peak while it was trained
+SCORES = "scores.csv"  # in a cell's folder: scores of every track
+MEMORY = "memory.json"  # in a cell's folder: peak memory of its training
 CONFIG = "config.json"  # in a cell's folder
-RESULT = "result.json"  # in a cell's folder, written last: it is finished
-EXCERPT = "excerpt"  # in OUT, and the name of that test set
-SOME_FAILED = 3  # status of a command whose other cells are done
+RESULT = "result.json"  # in a cell's folder, written last: the cell is finished
+EXCERPT = "excerpt"  # folder in OUT, and name of that test set
+SOME_FAILED = 3  # exit status if some cells failed and the others are finished
 CURVE = 10  # validations of a cell
 
 
@@ -52,88 +52,116 @@ class Cell(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """How long a cell trains: so many steps, or as many as so much work buys."""
+    """Length of a cell's training, as a number of steps or as work. One of them is None."""
 
     steps: int | None
     tflop: float | None
 
     def share(self, share: float) -> "Budget":
-        """A part of it."""
+        """Returns a share of the budget."""
         if self.steps:
             return Budget(max(1, round(share * self.steps)), None)
+        assert self.tflop is not None
         return Budget(None, share * self.tflop)
+
+    def count_steps(self, step_flop: float) -> int:
+        """Returns the number of steps, each of `step_flop` floating-point operations."""
+        if self.steps:
+            return self.steps
+        assert self.tflop is not None
+        return max(1, round(self.tflop * 1e12 / step_flop))
 
 
 class Job(NamedTuple):
-    """All that the process of a cell has to know."""
+    """Everything that the process of a cell needs.
+
+    Attributes:
+      title: name in messages and on the listening page.
+      folder: for the run and its scores.
+      settings: of the run; `train.steps` follows from the budget.
+      budget: length of the training.
+      validations: number of validations.
+      data: folder of stems.
+      tests: folders of test sets by name; if empty, the cell is not scored.
+    """
 
     title: str
     folder: Path
-    settings: RunSettings  # without the steps
+    settings: RunSettings
     budget: Budget
     validations: int
     data: Path
-    tests: dict[str, Path]  # none: it is not scored
+    tests: dict[str, Path]
 
     @property
-    def result(self) -> dict | None:
-        """What came of it, if it is finished.
+    def result(self) -> dict[str, Any] | None:
+        """The result of the cell, or None if it is not finished.
 
         Raises:
-          UserError: the folder holds a run with another config.
+          UserError: the folder contains a run with another config.
         """
         path = self.folder / RESULT
         self.check()
         return json.loads(path.read_text()) if path.exists() else None
 
     def check(self) -> None:
-        """Raises UserError if the folder holds a run with another config."""
+        """Raises UserError if the folder contains a run with another config."""
         path = self.folder / CONFIG
         if not path.exists():
             return
         before = from_dict(RunSettings, json.loads(path.read_text()))
-        if told := "; ".join(run_differences(before, self.settings, MACHINE)):
+        if found := "; ".join(run_differences(before, self.settings, MACHINE)):
             raise UserError(
-                f"{self.folder}: holds a run with another config ({told}); "
-                "remove it, or use another --out"
+                f"{self.folder}: contains a run with another config ({found}); remove it, "
+                "or use another --out"
             )
 
     def claim(self) -> None:
-        """Notes the config in the folder. Raises UserError as `check` does."""
+        """Writes the config to the folder. Raises UserError as `check` does."""
         self.check()
         with replacing(self.folder / CONFIG) as part:
             part.write_text(json.dumps(as_dict(self.settings), indent=2))
 
 
 class Study(NamedTuple):
-    """The frame that all cells of a study share."""
+    """Everything that the cells of a study share.
+
+    Attributes:
+      out: folder of the study.
+      settings: of all cells, apart from the pair, the seed and the learning rate.
+      budget: of each cell.
+      data: folder of stems.
+      tests: folders of test sets by name.
+      rates: learning rates to choose from.
+      probe_share: budget of a probe, as a share of a cell's budget.
+    """
 
     out: Path
     settings: RunSettings
     budget: Budget
     data: Path
     tests: dict[str, Path]
-    rates: tuple[float, ...]  # learning rates to choose from
-    probe_share: float  # of a cell's budget, that each probe gets
+    rates: tuple[float, ...]
+    probe_share: float
 
     @property
     def excerpt(self) -> Path:
-        """The folder of the excerpt's one track."""
+        """The folder of the excerpt, a test set of one track."""
         return self.out / EXCERPT
 
     def place(self, cell: Cell) -> Path:
-        """The folder of a cell."""
+        """Returns the folder of a cell."""
         return self.out / "cells" / cell.name
 
     def job(self, cell: Cell, rate: float) -> Job:
-        """A cell, to be trained with a learning rate."""
+        """Returns the job of a cell, trained with a learning rate."""
         settings = chosen(self.settings, cell, rate)
         tests = self.tests | {EXCERPT: self.excerpt}
         place = self.place(cell)
         return Job(cell.title, place, settings, self.budget, CURVE, self.data, tests)
 
     def probe(self, cell: Cell, rate: float) -> Job:
-        """A short run of it that shows what the rate is worth."""
+        """Returns the job of a short run of a cell that tries a learning rate."""
         name = f"{cell.representation}-{cell.architecture}-{rate:g}"
         place = self.out / "probes" / name
         settings = chosen(self.settings, cell, rate)
@@ -141,19 +169,20 @@ class Study(NamedTuple):
         return Job(cell.title, place, settings, budget, 1, self.data, {})
 
     def finished(self) -> dict[Cell, dict]:
-        """Results of all cells that are done."""
+        """Returns the results of all finished cells."""
         paths = sorted((self.out / "cells").glob(f"*/{RESULT}"))
         results = [json.loads(path.read_text()) for path in paths]
         return {Cell(*(r[name] for name in Cell._fields)): r for r in results}
 
     def check(self) -> None:
-        """Looks for all that cells will need, before hours of training.
+        """Checks that all files exist, before hours of training.
 
         Raises:
           UserError: data or a test set lacks a file; the message names it.
         """
+        # Slow to import.
         from sep.data.material import check_folders
-        from sep.evaluation import tracks  # slow to import, as the others
+        from sep.evaluation import tracks
 
         model, data = self.settings.model, self.settings.data
         check_folders(self.data, model.outputs, missing_is_silence=data.missing_is_silence)
@@ -163,11 +192,11 @@ class Study(NamedTuple):
     def claim(self) -> None:
         """Writes OUT/study.json; refuses a folder of another study.
 
-        Cells, and so seeds, may come and go between calls; what all cells share may not.
-        Architectures that came later than the folder change nothing.
+        Cells, and therefore seeds, may differ between calls, but nothing that all cells
+        share. Architectures that were added to Sep since the last call make no difference.
 
         Raises:
-          UserError: something differs.
+          UserError: the folder contains a study with other settings.
         """
         path = self.out / "study.json"
         fields = self._asdict() | {"config": as_dict(self.settings)}
@@ -175,17 +204,17 @@ class Study(NamedTuple):
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
         if path.exists() and (found := differences(json.loads(path.read_text()), now)):
             raise UserError(
-                f"{self.out}: holds another study ({'; '.join(found)}); "
-                "use its settings or another --out"
+                f"{self.out}: contains another study ({'; '.join(found)}); use its "
+                "settings or another --out"
             )
         with replacing(path) as part:
             part.write_text(json.dumps(now, indent=2))
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Differences of two study.json: "NAME was X and is Y".
+    """Returns the differences of two study.json, each as "NAME was X and is Y".
 
-    Seeds may differ, for cells have their own, and so may settings of the machine alone.
+    Settings of the machine may differ, and so may the seed, since each cell has one.
     """
     from flax.traverse_util import flatten_dict  # slow to import
 
@@ -210,7 +239,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def chosen(settings: RunSettings, cell: Cell, rate: float) -> RunSettings:
-    """The settings of a cell."""
+    """Returns the settings of a cell, trained with a learning rate."""
     return changed(
         settings,
         {
@@ -223,15 +252,20 @@ def chosen(settings: RunSettings, cell: Cell, rate: float) -> RunSettings:
 
 
 def cells(pairs: Iterable[tuple[str, str]], seeds: Iterable[int]) -> list[Cell]:
-    """Of every pair one for each seed; all of a seed before any of the next."""
+    """Returns the cells of all pairs and seeds, one seed after another."""
     return [Cell(*pair, seed) for seed, pair in itertools.product(seeds, pairs)]
 
 
 def names_among(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
-    """The names, or all that are known if there are none.
+    """Returns the names without duplicates, or all known ones if there are no names.
+
+    Args:
+      kind: what the names denote, for the error message.
+      names: chosen names.
+      known: names to choose from.
 
     Raises:
-      UserError: one is unknown; the message lists those that are not.
+      UserError: a name is unknown; the message lists all known ones.
     """
     known = list(known)
     for name in names:

@@ -1,1 +1,1 @@
-"""Training: from stems to a model."""
+"""Trains a separator on stems."""

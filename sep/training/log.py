@@ -1,49 +1,75 @@
-"""What a run tells: a bar, a line of JSON a step, and TensorBoard for who wants it."""
+"""Output of a training run: progress bar, JSON lines of every step, TensorBoard."""
 
 import contextlib
 import json
 import math
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sep.errors import UserError
 from sep.runtime.files import replacing
 from sep.runtime.progress import progress_bar
 
-METRICS = "metrics.jsonl"  # in a workdir: one line of JSON a step
-BOARD = "tensorboard"  # in a workdir: what TensorBoard reads
-_TIMED = 5  # steps after which a run says how fast it is; the first one compiles
+if TYPE_CHECKING:
+    from sep.training.tensorboard import Board
+
+METRICS = "metrics.jsonl"  # file in a workdir: one line of JSON a step
+BOARD = "tensorboard"  # folder in a workdir: TensorBoard's event files
+_TIMED = 5  # steps whose speed is printed, after the first one, which compiles
 
 
 class Progress:
-    """Tells of the steps after `first_step`. Of many processes, all but one are mute."""
+    """The bar, the log and TensorBoard of the steps after `first_step`.
 
-    def __init__(self, workdir: Path, first_step: int, steps: int, *, mute: bool, board):
-        self._log = None if mute else Log(workdir / METRICS, first_step)
-        self._scores = [] if mute else self._log.values("valid_si_sdr")
-        self._board = None if mute else board
-        self._bar = progress_bar(total=steps, initial=first_step, unit="step", disable=mute)
-        self._mute, self._first, self._began = mute, first_step + 1, time.monotonic()
+    Of several processes only one shows progress; in the others, methods do nothing.
+    """
 
-    def say(self, text: str) -> None:
-        """A line above the bar."""
-        if not self._mute:
+    def __init__(
+        self,
+        workdir: Path,
+        first_step: int,
+        steps: int,
+        *,
+        enabled: bool,
+        board: "Board | None",
+    ):
+        self._log = Log(workdir / METRICS, first_step) if enabled else None
+        self._scores = self._log.values("valid_si_sdr") if self._log else []
+        self._board = board if enabled else None
+        self._bar = progress_bar(
+            total=steps, initial=first_step, unit="step", disable=not enabled
+        )
+        self._first, self._steps = first_step + 1, steps
+        self._began = time.monotonic()
+
+    def print(self, text: str) -> None:
+        """Prints a line above the bar."""
+        if self._log:
             self._bar.write(text)
 
-    def stale(self, patience: int) -> bool:
-        """Whether so many validations brought no better score; 0 is without end."""
+    def has_stalled(self, patience: int) -> bool:
+        """Whether the last `patience` validations brought no better score; 0: never."""
         if not (patience and self._scores):
             return False
         best = self._scores.index(max(self._scores))
         return len(self._scores) - 1 - best >= patience
 
-    def step(self, line: dict, batch_seconds: float) -> None:
-        """Notes a step and moves on; `batch_seconds` of sound were in it."""
-        if self._mute:
+    def step(self, line: dict[str, Any], batch_seconds: float) -> None:
+        """Logs a step and advances the bar.
+
+        Args:
+          line: numbers of the step by name.
+          batch_seconds: length of the sound in a batch.
+
+        Raises:
+          UserError: the log cannot be written.
+        """
+        if not self._log:
             return
         self._log.write(line)
         if line["skipped"]:
-            self.say(f"step {line['step']} skipped: no finite gradient")
+            self.print(f"step {line['step']} skipped: no finite gradient")
         if self._board:
             self._board.scalars(line)
         if "valid_si_sdr" in line:
@@ -54,32 +80,34 @@ class Progress:
         if not done:
             self._began = time.monotonic()
         elif done == _TIMED:
-            took = (time.monotonic() - self._began) / done
-            self.say(speed(took, batch_seconds, self._bar.total - line["step"]))
+            step_seconds = (time.monotonic() - self._began) / done
+            left = self._steps - line["step"]
+            self.print(throughput(step_seconds, batch_seconds, left))
         self._bar.set_description(f"loss {line['loss']:7.3f}", refresh=False)
         self._bar.update()
 
     def close(self) -> None:
-        """Closes bar and files."""
+        """Closes the bar and the files."""
         self._bar.close()
         for part in (self._log, self._board):
             if part:
                 part.close()
 
 
-def speed(step_seconds: float, batch_seconds: float, steps: int) -> str:
-    """What is to be expected of the steps to come."""
+def throughput(step_seconds: float, batch_seconds: float, steps: int) -> str:
+    """Returns one line with the throughput and the time that `steps` more steps take."""
     hours, minutes = divmod(round(step_seconds * steps / 60), 60)
     return (
-        f"{step_seconds:.2f} s a step: {batch_seconds / step_seconds:.1f} hours of audio "
-        f"an hour; {steps} more steps in {hours} h {minutes:02} min, validation aside"
+        f"{step_seconds:.2f} s a step, {batch_seconds / step_seconds:.1f} hours of audio "
+        f"an hour; {steps} more steps take {hours} h {minutes:02} min without validation"
     )
 
 
 class Log:
-    """Appends lines to a file from which what comes after `step` has been cut.
+    """A file of JSON lines, one for each step.
 
-    A line too many is one that a crash left: the run will write it again.
+    Lines after `step` are removed when the file is opened. They were left by a crash; the
+    resumed run writes them again.
     """
 
     def __init__(self, path: Path, step: int):
@@ -89,11 +117,11 @@ class Log:
                 part.write_text("".join(f"{json.dumps(line)}\n" for line in self._lines))
         self._file = path.open("a")
 
-    def write(self, line: dict) -> None:
-        """A step's numbers; those that are not finite become null, as JSON has none.
+    def write(self, line: dict[str, Any]) -> None:
+        """Appends the numbers of a step; those that are not finite become null.
 
         Raises:
-          UserError: the disk is full, or gone.
+          UserError: the file cannot be written, for example on a full disk.
         """
         plain = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -102,15 +130,15 @@ class Log:
         try:
             print(json.dumps(plain), file=self._file, flush=True)
         except OSError as error:
-            with contextlib.suppress(OSError):  # it would try to write once more
+            with contextlib.suppress(OSError):  # it tries to write the rest
                 self._file.close()
             raise UserError(
-                f"{self._file.name}: cannot be written ({error.strerror}); make room, and "
-                "the same command goes on from the last checkpoint"
+                f"{self._file.name}: cannot be written ({error.strerror}); free some space "
+                "and repeat the command to resume from the last checkpoint"
             ) from None
 
     def values(self, name: str) -> list[float]:
-        """What the kept lines have under this name, where they have it."""
+        """Returns the values of this name in the lines that were kept."""
         return [line[name] for line in self._lines if line.get(name) is not None]
 
     def close(self) -> None:
@@ -118,8 +146,8 @@ class Log:
         self._file.close()
 
 
-def lines_until(path: Path, step: int) -> list[dict]:
-    """The lines of a log up to a step; half a line, written as the power went, is none."""
+def lines_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """Returns the lines of a log up to a step; a line that is incomplete is left out."""
     if not path.exists():
         return []
     lines = []

@@ -1,4 +1,4 @@
-"""The training loop: from batches to a log, checkpoints and the best model."""
+"""The training loop: takes batches; writes a log, checkpoints and the best model."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ from sep.training.checkpoints import BestModel, Checkpoints
 from sep.training.log import BOARD, Progress
 from sep.training.settings import RunSettings
 from sep.training.step import (
+    Params,
     State,
     TrainStep,
     init_state,
@@ -35,18 +36,27 @@ from sep.training.step import (
 from sep.training.tensorboard import Board
 
 PROFILE = "profile"  # folder in a workdir
-_TRACED = range(3, 8)  # steps of this process in a trace: compiled and warm
+_TRACED = range(3, 8)  # batches of this process whose steps are traced, after compilation
 
 
-class _Ready(NamedTuple):
-    """A run made ready for its first or next step."""
+class _Prepared(NamedTuple):
+    """Everything that a run needs for its next step.
+
+    Attributes:
+      state: state before that step.
+      rooms_RL: impulse responses, on all devices.
+      train_step: see `make_train_step`.
+      score: parameters -> validation scores by name.
+      example: state -> mixture and estimates (C, T) of a validation crop by name.
+      join: rows of this process -> batch on all devices.
+    """
 
     state: State
     rooms_RL: jax.Array
     train_step: TrainStep
-    score: Callable[[dict[str, Any]], dict[str, float]]  # of parameters, by name
-    example: Callable[[State], dict[str, np.ndarray]]  # waves (C, T), by name
-    join: Callable[[np.ndarray], jax.Array]  # rows of this process -> a batch
+    score: Callable[[Params], dict[str, float]]
+    example: Callable[[State], dict[str, np.ndarray]]
+    join: Callable[[np.ndarray], jax.Array]
 
 
 @devices.within_memory()
@@ -60,32 +70,56 @@ def fit(
     tensorboard: bool = False,
     profile: bool = False,
 ) -> Path:
-    """Trains until `train.steps`, from the start or from where WORKDIR stopped.
+    """Trains until `train.steps`, from the beginning or from where WORKDIR stopped.
 
-    All devices of all processes share the work; every process calls this.
+    All devices of all processes share the work; every process calls this function.
 
     Args:
       run: the settings.
-      material: stems to train and to validate on, and rooms, maybe none.
+      material: stems for training and validation, and impulse responses, if any.
       workdir: folder for the log, checkpoints and the best model; see `train.py`.
-      metadata: is added to that of the release file.
-      stopped: is called at every step; if true, the run is saved and ended.
+      metadata: is added to the metadata of the release file.
+      stopped: is called at every step; if it returns True, the run is saved and ends.
       tensorboard: whether to write event files to WORKDIR/tensorboard.
       profile: whether to write a trace of some steps to WORKDIR/profile.
 
     Returns:
-      The release file of the best model; without a validation there is none yet.
+      The path of the best model's release file, which the first validation writes.
 
     Raises:
-      Diverged: too many steps in a row had no finite gradient.
-      UserError: the memory does not suffice, or the stems cannot be used.
+      Diverged: too many consecutive steps had no finite gradient.
+      UserError: there is not enough memory, or the stems cannot be used.
     """
-    leads = devices.leads()
+    is_leader = devices.is_leader()
     checkpoints = Checkpoints(workdir)
-    ready = _prepare(run, material, checkpoints)
-    first_step = int(ready.state.step)
-    batches = pipeline.batches(
-        material.train,
+    prepared = _prepare(run, material, checkpoints)
+    first_step = int(prepared.state.step)
+    batches = _batches(run, material.train, first_step)
+    if profile and is_leader:
+        batches = traced(batches, workdir / PROFILE)
+    board = Board(workdir / BOARD, first_step) if tensorboard and is_leader else None
+    progress = Progress(
+        workdir, first_step, run.train.steps, enabled=is_leader, board=board
+    )
+    best = None
+    if is_leader:
+        best = BestModel(workdir / RELEASE, run.model, run.separation, metadata)
+    # `connected` is innermost. It ends a failed process at once; closing the checkpoints
+    # would wait for the other processes.
+    with (
+        closing(checkpoints),
+        closing(progress),
+        devices.connected(),
+        devices.within_memory(),
+    ):
+        _train(run, prepared, batches, checkpoints, progress, best, board, stopped)
+    return workdir / RELEASE
+
+
+def _batches(run: RunSettings, stems: Stems, first_step: int) -> Iterator[np.ndarray]:
+    """Returns this process's rows of all batches from the one after `first_step` on."""
+    return pipeline.batches(
+        stems,
         run.model.outputs,
         run.data,
         crop=run.crop_length,
@@ -94,31 +128,15 @@ def fit(
         process=jax.process_index(),
         processes=jax.process_count(),
     )
-    if profile and leads:
-        batches = traced(batches, workdir / PROFILE)
-    board = Board(workdir / BOARD, first_step) if tensorboard and leads else None
-    progress = Progress(workdir, first_step, run.train.steps, mute=not leads, board=board)
-    best = None
-    if leads:
-        best = BestModel(workdir / RELEASE, run.model, run.separation, metadata)
-    # `connected` is innermost: it ends a process of many at once, since closing the
-    # checkpoints would wait for the others.
-    with (
-        closing(checkpoints),
-        closing(progress),
-        devices.connected(),
-        devices.within_memory(),
-    ):
-        _train(run, ready, batches, checkpoints, progress, best, board, stopped)
-    return workdir / RELEASE
 
 
-def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> _Ready:
-    """Builds the functions and the state: the newest checkpoint's, or a first one."""
+def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> _Prepared:
+    """Builds the functions, and restores the newest state or makes the first one."""
     mesh, names = devices.data_mesh(), run.model.outputs
     crops_BSCT = validation_crops(run, material.valid)
     separator, optimiser = build(run.model), make_optimiser(run.train)
-    init_from = "" if checkpoints.found else run.train.init_from  # may be deleted by now
+    # A resumed run does not need the other model, which may have been deleted.
+    init_from = "" if checkpoints.has_state else run.train.init_from
     state = first_state(
         run, material.train, material.rooms_RL, separator, optimiser, init_from
     )
@@ -131,7 +149,7 @@ def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> 
         names=names,
         put=partial(devices.split_rows, mesh),
     )
-    return _Ready(
+    return _Prepared(
         checkpoints.restore(state),
         rooms_RL,
         make_train_step(separator, optimiser, run.train, mix_of(run), mesh),
@@ -143,7 +161,7 @@ def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> 
 
 def _train(
     run: RunSettings,
-    ready: _Ready,
+    prepared: _Prepared,
     batches: Iterator[np.ndarray],
     checkpoints: Checkpoints,
     progress: Progress,
@@ -152,31 +170,33 @@ def _train(
     stopped: Callable[[], bool],
 ) -> None:
     """Takes the steps of a run. Raises Diverged as `fit` does."""
-    train, state = run.train, ready.state
+    train, state, rooms_RL = run.train, prepared.state, prepared.rooms_RL
     first_step, saved_at = int(state.step), time.monotonic()
     batch_seconds = run.data.batch_size * run.data.crop_seconds
     for step, rows_BSCT in enumerate(batches, first_step + 1):
         overdue = time.monotonic() - saved_at > train.checkpoint_seconds
-        stop, save = devices.agreed([stopped() or progress.stale(train.patience), overdue])
+        ending = stopped() or progress.has_stalled(train.patience)
+        stop, save = devices.any_process([ending, overdue])
         if stop or step > train.steps:
             break
-        stems_BSCT = ready.join(rows_BSCT)
+        stems_BSCT = prepared.join(rows_BSCT)
         if step == first_step + 1:
-            arrays = state, stems_BSCT, ready.rooms_RL
-            progress.say(flops.summary(ready.train_step, *arrays, batch_seconds))
-        state, metrics = advance(ready.train_step, state, stems_BSCT, ready.rooms_RL)
-        line, scores = {"step": step, **metrics}, None
-        if line["skipped"]:  # the examples' keys are folded from this
+            arrays = state, stems_BSCT, rooms_RL
+            progress.print(flops.summary(prepared.train_step, *arrays, batch_seconds))
+        state, metrics = advance(prepared.train_step, state, stems_BSCT, rooms_RL)
+        line: dict[str, Any] = {"step": step, **metrics}
+        scores = None
+        if line["skipped"]:  # the keys of examples are folded from their numbers
             line["first_example"] = (step - 1) * run.data.batch_size
         if step % train.eval_every == 0 or step == train.steps:
-            scores = ready.score(state.ema)
+            scores = prepared.score(state.ema)
             line |= {f"valid_{name}": value for name, value in scores.items()}
             if best:
-                best.offer(step, scores["si_sdr"], state.ema)
+                best.save_if_better(step, scores["si_sdr"], state.ema)
             if board:
-                board.sounds(step, ready.example(state), run.model.sample_rate)
-        # The log before the checkpoint: a resumed run cuts lines after its checkpoint, but
-        # could not restore missing ones.
+                board.sounds(step, prepared.example(state), run.model.sample_rate)
+        # The log is written before the checkpoint. A resumed run removes lines after its
+        # checkpoint, but could not restore missing ones.
         progress.step(line, batch_seconds)
         if save or scores:
             checkpoints.save(step, state, scores)
@@ -191,7 +211,7 @@ def _train(
 
 
 def traced(batches: Iterator[np.ndarray], folder: Path) -> Iterator[np.ndarray]:
-    """Yields the batches; the work between some of them is traced into a folder."""
+    """Yields the batches, and writes a trace of the work after some of them to a folder."""
     on = False
     try:
         for number, rows_BSCT in enumerate(batches):
@@ -200,23 +220,23 @@ def traced(batches: Iterator[np.ndarray], folder: Path) -> Iterator[np.ndarray]:
                 jax.profiler.start_trace(folder) if on else jax.profiler.stop_trace()
             yield rows_BSCT
     finally:
-        if on:  # the run ended while tracing
+        if on:  # the run ended during the trace
             jax.profiler.stop_trace()
 
 
 def example_waves(
     apply: Callable, crops_BSCT: np.ndarray, names: Sequence[str], state: State
 ) -> dict[str, np.ndarray]:
-    """Mixture and estimates (C, T) of the first validation crop, by name."""
-    mixture_BCT = mixing.to_reference_level(crops_BSCT[:1]).sum(1)
-    params = jax.device_get(state.ema)  # only this process computes, on its own device
+    """Returns the mixture and the estimates (C, T) of the first validation crop by name."""
+    mixture_BCT = mixing.to_reference_level(jnp.asarray(crops_BSCT[:1])).sum(1)
+    params = jax.device_get(state.ema)  # since only this process computes
     estimates_BSCT = apply({"params": params}, mixture_BCT)
     waves = {"mixture": np.asarray(mixture_BCT[0])}
     return waves | dict(zip(names, np.asarray(estimates_BSCT[0]), strict=True))
 
 
 def validation_crops(run: RunSettings, stems: Stems) -> np.ndarray:
-    """The crops (B, S, C, T) of every validation; they do not depend on the run's seed.
+    """Returns the crops (B, S, C, T) of every validation, the same for all seeds.
 
     Raises:
       UserError: all recordings of a source are silent.
@@ -239,7 +259,16 @@ def first_state(
     optimiser: optax.GradientTransformation,
     init_from: str,
 ) -> State:
-    """The state before the first step: new, or with the parameters of model `init_from`."""
+    """Returns the state before the first step.
+
+    Args:
+      run: the settings.
+      stems: of the training split.
+      rooms_RL: impulse responses.
+      separator: the network.
+      optimiser: the optimiser.
+      init_from: name of a model to take parameters from; empty: none.
+    """
     example_key, state_key = jax.random.split(jax.random.key(run.seed))
     size = run.data.batch_size
     example_BSCT = pipeline.fixed_crops(
@@ -262,7 +291,7 @@ def first_state(
 def advance(
     train_step: TrainStep, state: State, stems_BSCT: jax.Array, rooms_RL: jax.Array
 ) -> tuple[State, dict[str, float]]:
-    """Takes one step and waits for it; returns the state, and metrics as numbers."""
+    """Takes one step and waits for it; returns the state, and the metrics as numbers."""
     began = time.monotonic()
     state, metrics = train_step(state, stems_BSCT, rooms_RL)
     numbers = {name: float(value) for name, value in metrics.items()}

@@ -13,12 +13,12 @@ class TrainSettings:
     """Settings of the optimiser, of validation and of checkpoints."""
 
     steps: int = setting(2000, "Training steps.", at_least=1, resumes=RUN)
-    init_from: str = setting("", "Model to start from, as --model of separate.py.")
+    init_from: str = setting("", "Model to start from; as --model of separate.py.")
     accumulate: int = setting(
-        1, "Parts of a batch that are computed in turn: less memory.", at_least=1
+        1, "Parts of a batch, computed one after another to save memory.", at_least=1
     )
     rematerialise: bool = setting(
-        False, "Compute activations again for gradients: less memory."
+        False, "Recompute activations for gradients to save memory."
     )
     compute_dtype: str = setting(
         "float32", "Type in which the network computes.", choices=("float32", "bfloat16")
@@ -30,7 +30,7 @@ class TrainSettings:
         5.0, "Largest norm of the gradient; inf: no limit.", above=0, finite=False
     )
     weight_decay: float = setting(
-        0.0, "Decay of kernels, times the learning rate.", at_least=0, absent=0.0
+        0.0, "Weight decay of kernels, times the learning rate.", at_least=0, absent=0.0
     )
     ema_decay: float = setting(
         0.995, "Decay of the moving average of the parameters.", at_least=0, below=1
@@ -44,10 +44,10 @@ class TrainSettings:
         at_least=0, resumes=RUN,
     )  # fmt: skip
     eval_every: int = setting(
-        250, "Steps between validations, each with a checkpoint.", at_least=1
+        250, "Steps between validations; each writes a checkpoint.", at_least=1
     )
-    eval_crops: int = setting(32, "Examples of a validation.", at_least=1)
-    eval_seconds: float = setting(6.0, "Length of these examples.", "s", above=0)
+    eval_crops: int = setting(32, "Number of validation examples.", at_least=1)
+    eval_seconds: float = setting(6.0, "Length of a validation example.", "s", above=0)
     checkpoint_seconds: float = setting(
         120.0, "Longest time between checkpoints.", "s", resumes=RUN
     )
@@ -75,10 +75,10 @@ class RunSettings:
 
 
 def run_differences(before: RunSettings, now: RunSettings, *allowed: str) -> list[str]:
-    """Settings in use that differ: "NAME was X and is Y".
+    """Returns the settings in use that differ, each as "NAME was X and is Y".
 
     Args:
-      before: settings of the run that is there.
+      before: settings of the existing run.
       now: settings of the command.
       *allowed: `RUN`, `MACHINE`: settings that are declared as such may differ.
     """

@@ -1,4 +1,4 @@
-"""Checks of a run's settings before anything is read or computed."""
+"""Checks the settings of a run before anything is read or computed."""
 
 import dataclasses
 
@@ -16,14 +16,15 @@ from sep.training.step import make_optimiser
 
 
 def check(run: RunSettings) -> None:
-    """Checks ranges, names and whether the settings fit together; computes nothing.
+    """Checks ranges and names, and that the settings fit together; computes nothing.
 
     Raises:
-      UserError: a setting is out of range, a name in it is unknown, or some do not fit.
+      UserError: a setting is out of range, a name is unknown, or settings do not fit
+        together.
     """
     lookup(LOSSES, "loss", run.train.loss)
     model = run.model.in_use()
-    model.outputs  # noqa: B018 - raises if they are no file names
+    model.outputs  # noqa: B018 - raises if one is no file name
     check_ranges(dataclasses.replace(run, model=model))
     check_data(run)
     separator = build(model)
@@ -33,27 +34,37 @@ def check(run: RunSettings) -> None:
         make_optimiser(run.train)
     except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"this config does not work: {reason}") from None
-    parts, devices = run.train.accumulate, jax.device_count()
-    if rest := run.data.batch_size % (parts * devices):
         raise UserError(
-            f"data.batch_size must be a multiple of train.accumulate ({parts}) times the "
-            f"devices that share it ({devices}); {rest} are left over"
+            f"no separator can be built from this config ({reason}); change the settings "
+            "of its representation or architecture"
+        ) from None
+    parts, devices = run.train.accumulate, jax.device_count()
+    if run.data.batch_size % (parts * devices):
+        raise UserError(
+            f"data.batch_size must be a multiple of {parts * devices}, which is "
+            f"train.accumulate ({parts}) times the number of devices ({devices}); it is "
+            f"{run.data.batch_size}"
         )
 
 
 def check_data(run: RunSettings) -> None:
-    """The part of `check` about crops, channels and shares of examples."""
+    """Checks crops, channels, shares of examples and timbre, as part of `check`.
+
+    Raises:
+      UserError: settings do not fit together.
+    """
     for name, length in (
         ("data.crop_seconds", run.crop_length),
         ("train.eval_seconds", run.eval_length),
     ):
         if length < 2:
-            raise UserError(f"{name} must be longer: crops have 2 samples or more")
+            raise UserError(f"{name} is too short; crops need 2 samples or more")
     if run.model.stereo and run.data.channels == 1:
-        raise UserError("model.stereo is learned from stereo: --config.data.channels=2")
+        raise UserError("model.stereo needs stereo crops; set --config.data.channels=2")
     if run.data.aligned + run.data.solos > 1:
-        raise UserError("data.aligned and data.solos are shares of one: lower either")
+        raise UserError("data.aligned and data.solos add up to more than 1; lower one")
     names = run.model.outputs
     if missing := [name for name in names if not {name, OTHER} & run.data.timbre.keys()]:
-        raise UserError(f"data.timbre has no entry for {missing[0]} and none for {OTHER}")
+        raise UserError(
+            f"data.timbre has no entry for {missing[0]} and none for {OTHER}; add one"
+        )

@@ -1,4 +1,4 @@
-"""What benchmarks/training.py compares: steps without augmentation, medians."""
+"""Tests of benchmarks/training.py."""
 
 import importlib.util
 import sys
@@ -27,7 +27,7 @@ def training():
     return module
 
 
-def test_a_quiet_config_leaves_nothing_of_the_augmentation(training):
+def test_quiet_settings_switch_all_augmentation_off(training):
     chances = ("polarity", "absent", "band_limit", "room", "swap", "noise", "clip")
     run = changed(
         RunSettings(),
@@ -43,8 +43,9 @@ def test_a_quiet_config_leaves_nothing_of_the_augmentation(training):
     np.testing.assert_allclose(sources_BSCT, levelled_BSCT, rtol=1e-5)
 
 
-def test_every_function_is_called_in_every_round_and_the_first_call_is_not_timed(training):
+def test_each_round_calls_all_functions_and_begins_with_another(training):
     called = []
     functions = {name: lambda name=name: called.append(name) for name in "abc"}
     assert set(training.measure(functions, 3)) == set("abc")
-    assert "".join(called) == "abc" + "abc" + "bca" + "cab"
+    warmup, rounds = "abc", "abc" + "bca" + "cab"
+    assert "".join(called) == warmup + rounds

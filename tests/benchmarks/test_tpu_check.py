@@ -1,4 +1,4 @@
-"""What benchmarks/tpu_check.py reads in compiled programs, on texts of known content."""
+"""Tests of benchmarks/tpu_check.py on texts of known content."""
 
 import importlib.util
 import sys
@@ -29,7 +29,7 @@ TEXT = """
 """  # noqa: E501
 
 
-def test_collectives_are_counted_once_each_with_the_bytes_of_their_results():
+def test_collectives_count_once_with_the_bytes_of_their_results():
     assert tpu_check.collectives(TEXT) == {
         "all-reduce": {"count": 2, "bytes": 4 * 512 + 2 * 4 * 512 + 4 + 400},
         "all-gather": {"count": 1, "bytes": 2 * 64 * 16},
@@ -38,7 +38,7 @@ def test_collectives_are_counted_once_each_with_the_bytes_of_their_results():
     }
 
 
-def test_a_program_of_one_device_has_no_collectives():
+def test_program_of_one_device_has_no_collectives():
     program = jax.jit(lambda x: jnp.tanh(x).sum()).lower(jnp.ones((4, 4))).compile()
     assert tpu_check.collectives(program.as_text()) == {}
 
@@ -63,13 +63,13 @@ def test_bytes_of_a_shape(shape, sizes):
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=3), max_size=4))
-def test_bytes_of_any_tuple_are_those_of_its_arrays(shapes):
+def test_bytes_of_a_tuple_are_those_of_its_arrays(shapes):
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     text = ", ".join(f"f32[{','.join(map(str, x.shape))}]{{0:T(8,128)}}" for x in arrays)
     assert tpu_check.array_bytes(f"({text})") == [4 * x.size for x in arrays]
 
 
-def test_memory_counts_what_is_donated_once():
+def test_memory_counts_donated_arguments_once():
     analysis = SimpleNamespace(
         argument_size_in_bytes=100_000_000,
         output_size_in_bytes=80_000_000,
@@ -82,7 +82,21 @@ def test_memory_counts_what_is_donated_once():
     assert found["arguments_MB"] == 100 and found["temporaries_MB"] == 30
 
 
-def test_without_libtpu_there_is_one_line_with_the_cure(monkeypatch):
+def fault(topology="v5e:2x4", chips=8, peak_MB=100, collectives=("all-reduce",)):
+    found = {"peak_MB": peak_MB, "collectives": dict.fromkeys(collectives)}
+    return tpu_check.fault_of(found, topology, chips)
+
+
+def test_faults_of_a_program():
+    assert fault() == ""
+    assert fault(chips=1, collectives=()) == ""
+    assert "16 GB" in fault(peak_MB=16_001)
+    assert fault("v6e:2x4", peak_MB=16_001) == ""
+    assert fault(collectives=()) == "gradients are not reduced over the chips"
+    assert "(all-gather)" in fault(collectives=("all-gather", "all-reduce"))
+
+
+def test_missing_libtpu_is_reported_in_one_line(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "libtpu" else found(name)
@@ -93,7 +107,7 @@ def test_without_libtpu_there_is_one_line_with_the_cure(monkeypatch):
     assert "'.[tpu]'" in str(stop.value) and "\n" not in str(stop.value)
 
 
-def test_the_step_lowers_for_cuda_with_the_batch_on_all_devices():
+def test_step_lowers_for_cuda_with_the_batch_on_all_devices():
     args = SimpleNamespace(batch=1, rooms=2, devices=4)
     found = tpu_check.lowered_for_cuda(args, "fft")
     assert found["partitions"] == 4 and found["sharded_arrays"] >= 1

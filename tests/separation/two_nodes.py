@@ -1,6 +1,9 @@
-"""Runs separate.py on a cluster of two nodes, and kills one after some recordings.
+"""Runs separate.py on a cluster of two nodes, and kills one of them.
 
-python two_nodes.py KILL_AFTER ARGUMENT... (run by test_cluster.py)
+python two_nodes.py RECORDINGS ARGUMENT...  (run by test_cluster.py)
+
+The node is killed after the first RECORDINGS lines of output. All other arguments are those
+of separate.py.
 """
 
 import subprocess
@@ -17,17 +20,17 @@ def main(kill_after: int, arguments: list[str]) -> int:
     cluster = Cluster(initialize_head=True, head_node_args=node_args)
     second = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    words = [sys.executable, ROOT / "separate.py", "--engine=ray"]
+    command = [sys.executable, ROOT / "separate.py", "--engine=ray"]
     process = subprocess.Popen(
-        [*words, f"--address={cluster.address}", *arguments], stdout=subprocess.PIPE
+        [*command, f"--address={cluster.address}", *arguments], stdout=subprocess.PIPE
     )
     for number, line in enumerate(process.stdout, 1):
         sys.stdout.buffer.write(line)
         if number == kill_after:
             cluster.remove_node(second, allow_graceful=False)
-    code = process.wait()
+    status = process.wait()
     cluster.shutdown()
-    return code
+    return status
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from training_runs import STARTED
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left():
-    """What a test that fails leaves running, stopped ones included, would slow others."""
+def end_processes():
+    """Processes that a failed test leaves, including stopped ones, would slow others."""
     yield
     while STARTED:
-        STARTED.pop().kill()  # no harm to those that have ended
+        STARTED.pop().kill()  # no effect on those that have ended

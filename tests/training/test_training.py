@@ -192,7 +192,7 @@ def test_a_stem_that_gets_lost_during_a_run_ends_it_in_one_line(duet_stems, tmp_
 
     config = small_run(40)
     with pytest.raises(
-        UserError, match=r"lost\.npy: the cache lost a decoded stem"
+        UserError, match=r"lost\.npy: a decoded stem in the cache is missing"
     ) as error:
         material = Material(stems, duet_stems, ROOMS)
         fit(config, material, tmp_path, metadata={}, stopped=lose)

@@ -1,13 +1,13 @@
-"""Architectures: networks from features to one estimate per source.
+"""Architectures: networks that map features to one estimate per source.
 
 An architecture is a Linen module with the attribute `settings`, called as
 
     architecture(features_BNFK, num_sources=S, num_outputs=K) -> estimates_BNFSK
 
-Any number of frames and of bins works. `width` and `depth` size each.
+Any number of frames and bins works. All have the settings `width` and `depth`.
 
-To add one: a file here with the module and its settings class, and an entry below. See
-`Entry` for where the settings class may stand.
+To add one, write a file here with the module and its settings class, and add an entry
+below. `Entry` documents where the settings class may be defined.
 
 Shapes: B batch, N frame, F bin, K values of a bin, S source.
 """

@@ -1,4 +1,4 @@
-"""Bands of bins that listen along time and to each other."""
+"""A band-split network: layers along time within bands, and attention across bands."""
 
 from collections.abc import Callable
 
@@ -9,48 +9,51 @@ from jax.nn.initializers import lecun_normal, zeros
 
 from sep.errors import UserError
 from sep.model.architectures.attention import Attention
-from sep.model.architectures.memory import kept
+from sep.model.architectures.memory import saved
 from sep.model.architectures.mingru import MinGru
-from sep.model.architectures.output import faint
+from sep.model.architectures.output import small_init
 from sep.model.architectures.recurrence import bilstm, init_bilstm
 from sep.model.architectures.settings import BandsplitSettings
 
 
-class Lstm(nn.Module):
+class LstmBlock(nn.Module):
     """A residual block around an LSTM in both directions of time; K is even."""
 
     @nn.compact
-    def __call__(self, heard_BNK: Array) -> Array:
-        width = heard_BNK.shape[-1]
+    def __call__(self, hidden_BNK: Array) -> Array:
+        width = hidden_BNK.shape[-1]
         parameters = self.param("bilstm", init_bilstm, width, width // 2)
-        states_BNK = bilstm(parameters, nn.LayerNorm()(heard_BNK))
-        mixed_MK = nn.Dense(width)(states_BNK.reshape(-1, width))
-        return heard_BNK + mixed_MK.reshape(heard_BNK.shape)
+        states_BNK = bilstm(parameters, nn.LayerNorm()(hidden_BNK))
+        output_MK = nn.Dense(width)(states_BNK.reshape(-1, width))
+        return hidden_BNK + output_MK.reshape(hidden_BNK.shape)
 
 
-ALONG_TIME = {
-    "attention": lambda heads, name: Attention(heads, fading=True, name=name),
-    "lstm": lambda heads, name: Lstm(name=name),
+# make(heads, name) -> a layer along time
+ALONG_TIME: dict[str, Callable[[int, str], nn.Module]] = {
+    "attention": lambda heads, name: Attention(heads, distance_penalty=True, name=name),
+    "lstm": lambda heads, name: LstmBlock(name=name),
     "mingru": lambda heads, name: MinGru(name=name),
 }
 
 
 class Bandsplit(nn.Module):
-    """Split a frame into bands, let each listen along time and to the others, join.
+    """Splits frames into bands, processes them along time and across bands, joins them.
 
-    After band-split networks: Luo & Yu (2023), with recurrences, and Lu et al. (2024),
-    with attention ("BS-RoFormer"). Bands are fine at the bottom, where fundamentals lie,
-    and twice as wide after every `fine` bands. Each has a matrix in and a matrix out of
-    its own; all between is the same for all bands, and products of matrices.
+    After the band-split networks of Luo & Yu (2023), with recurrences, and Lu et al.
+    (2024), with attention ("BS-RoFormer"). The lowest bands, which contain fundamentals,
+    are the narrowest; after every `fine` bands the width doubles. Each band has its own
+    input and output matrix. All other layers are shared by all bands and are products of
+    matrices.
 
-    Shapes: J band, D numbers a band and frame, M = B N.
+    Shapes: J band, D feature of a band and frame, M = B N.
 
-    Attributes:
+    Settings:
       width: D.
-      depth: blocks, each of a layer along time, attention over bands, and dense layers.
-      heads: of attention; they divide D.
+      depth: number of blocks, each a layer along time, attention across bands, and dense
+        layers.
+      heads: attention heads; they divide D.
       finest: bins of the lowest bands.
-      fine: bands after which bands are twice as wide.
+      fine: number of bands after which the width of bands doubles.
       along_time: attention, lstm or mingru.
     """
 
@@ -60,84 +63,94 @@ class Bandsplit(nn.Module):
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
-        if self.settings.along_time not in ALONG_TIME:
+        settings = self.settings
+        if settings.along_time not in ALONG_TIME:
             known = ", ".join(sorted(ALONG_TIME))
             raise UserError(
-                f"unknown bandsplit.along_time {self.settings.along_time!r}; known: {known}"
+                f"unknown bandsplit.along_time {settings.along_time!r}; known: {known}"
             )
-        batch, frames, bins, numbers = features_BNFK.shape
+        batch, frames, bins, kinds = features_BNFK.shape
         rows = batch * frames
-        groups = band_groups(bins, self.settings.finest, self.settings.fine)
-        heard_JMD = self.split(features_BNFK.reshape(rows, bins, numbers), groups)
-        bands = len(heard_JMD)
-        for index in range(self.settings.depth):
-            along = ALONG_TIME[self.settings.along_time](
-                self.settings.heads, f"along_time_{index}"
-            )
-            heard_XND = heard_JMD.reshape(bands * batch, frames, self.settings.width)
-            heard_JMD = kept(along(heard_XND)).reshape(bands, rows, self.settings.width)
+        groups = band_groups(bins, settings.finest, settings.fine)
+        hidden_JMD = self.split(features_BNFK.reshape(rows, bins, kinds), groups)
+        bands = len(hidden_JMD)
+        for index in range(settings.depth):
+            along = ALONG_TIME[settings.along_time](settings.heads, f"along_time_{index}")
+            hidden_XND = hidden_JMD.reshape(bands * batch, frames, settings.width)
+            hidden_JMD = saved(along(hidden_XND)).reshape(bands, rows, settings.width)
             across = Attention(
-                self.settings.heads, fading=False, name=f"across_bands_{index}"
+                settings.heads, distance_penalty=False, name=f"across_bands_{index}"
             )
-            heard_MJD = kept(across(heard_JMD.swapaxes(0, 1)))
-            heard_MJD = kept(Dense(name=f"dense_{index}")(heard_MJD))
-            heard_JMD = heard_MJD.swapaxes(0, 1)
-        heard_JMD = nn.LayerNorm()(heard_JMD)
-        estimates = self.join(heard_JMD, groups, num_sources * num_outputs)[:, :bins]
+            hidden_MJD = saved(across(hidden_JMD.swapaxes(0, 1)))
+            hidden_MJD = saved(DenseBlock(name=f"dense_{index}")(hidden_MJD))
+            hidden_JMD = hidden_MJD.swapaxes(0, 1)
+        hidden_JMD = nn.LayerNorm()(hidden_JMD)
+        estimates = self.join(hidden_JMD, groups, num_sources * num_outputs)[:, :bins]
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
 
     def split(self, features_MFK: Array, groups: list[tuple[int, int]]) -> Array:
-        """Each band's features times its matrix: (J, M, D)."""
-        rows, bins, numbers = features_MFK.shape
+        """Returns the product of each band's features and matrix, (J, M, D)."""
+        rows, bins, kinds = features_MFK.shape
         covered = sum(count * size for count, size in groups)
         padded_MFK = jnp.pad(features_MFK, [(0, 0), (0, covered - bins), (0, 0)])
         parts, begin = [], 0
         for index, (count, size) in enumerate(groups):
             group = padded_MFK[:, begin : begin + count * size]
-            group_JMK = group.reshape(rows, count, size * numbers).swapaxes(0, 1)
+            group_JMK = group.reshape(rows, count, size * kinds).swapaxes(0, 1)
             init = lecun_normal(batch_axis=0)
-            parts.append(self.each(f"split_{index}", group_JMK, self.settings.width, init))
+            parts.append(
+                self.dense_per_band(f"split_{index}", group_JMK, self.settings.width, init)
+            )
             begin += count * size
         return jnp.concatenate(parts)
 
-    def join(self, heard_JMD: Array, groups: list[tuple[int, int]], numbers: int) -> Array:
-        """Each band's numbers times its matrix: (M, F, numbers), F with the padding."""
-        rows, parts, begin = heard_JMD.shape[1], [], 0
+    def join(self, hidden_JMD: Array, groups: list[tuple[int, int]], values: int) -> Array:
+        """Returns the product of each band and its matrix, (M, F, values).
+
+        F includes the padding of the last band.
+        """
+        rows, parts, begin = hidden_JMD.shape[1], [], 0
         for index, (count, size) in enumerate(groups):
-            group_JMD = heard_JMD[begin : begin + count]
-            init = faint(batch_axis=(0,))
-            group_JMK = self.each(f"join_{index}", group_JMD, size * numbers, init)
-            parts.append(group_JMK.swapaxes(0, 1).reshape(rows, count * size, numbers))
+            group_JMD = hidden_JMD[begin : begin + count]
+            init = small_init(batch_axis=(0,))
+            group_JMK = self.dense_per_band(f"join_{index}", group_JMD, size * values, init)
+            parts.append(group_JMK.swapaxes(0, 1).reshape(rows, count * size, values))
             begin += count
         return jnp.concatenate(parts, 1)
 
-    def each(self, name: str, heard_JMK: Array, width: int, init: Callable) -> Array:
-        """A dense layer of its own for every band."""
-        bands, _, numbers = heard_JMK.shape
-        kernel = self.param(f"{name}_kernel", init, (bands, numbers, width))
+    def dense_per_band(
+        self, name: str, hidden_JMK: Array, width: int, init: Callable
+    ) -> Array:
+        """Applies a dense layer to (J, M, K) with separate parameters for each band."""
+        bands, _, values = hidden_JMK.shape
+        kernel = self.param(f"{name}_kernel", init, (bands, values, width))
         bias = self.param(f"{name}_bias", zeros, (bands, 1, width))
-        return heard_JMK @ kernel.astype(heard_JMK.dtype) + bias.astype(heard_JMK.dtype)
+        return hidden_JMK @ kernel.astype(hidden_JMK.dtype) + bias.astype(hidden_JMK.dtype)
 
 
-class Dense(nn.Module):
-    """A residual block of two dense layers, twice as wide between them."""
+class DenseBlock(nn.Module):
+    """A residual block of two dense layers with 2 D hidden features."""
 
     @nn.compact
-    def __call__(self, heard_MJD: Array) -> Array:
-        width = heard_MJD.shape[-1]
-        rows = nn.LayerNorm()(heard_MJD.reshape(-1, width))
+    def __call__(self, hidden_MJD: Array) -> Array:
+        width = hidden_MJD.shape[-1]
+        rows = nn.LayerNorm()(hidden_MJD.reshape(-1, width))
         rows = nn.Dense(width)(nn.gelu(nn.Dense(2 * width)(rows)))
-        return heard_MJD + rows.reshape(heard_MJD.shape)
+        return hidden_MJD + rows.reshape(hidden_MJD.shape)
 
 
 def band_groups(bins: int, finest: int, fine: int) -> list[tuple[int, int]]:
-    """Bands from low to high as (how many, bins of each); the last may hang over.
+    """Returns groups of equal bands, low to high: (number of bands, bins of each).
+
+    The last band may extend beyond the last bin.
 
     Raises:
       ValueError: a number is not positive.
     """
     if min(bins, finest, fine) < 1:
-        raise ValueError(f"bandsplit needs finest, fine >= 1: {finest}, {fine}")
+        raise ValueError(
+            f"bandsplit.finest and bandsplit.fine must be at least 1, not {finest}, {fine}"
+        )
     groups, size = [], finest
     while bins > 0:
         count = min(fine, -(-bins // size))

@@ -1,14 +1,15 @@
-"""Recurrent cells of one state, and the loop that runs any of them.
+"""Recurrent cells with one state, and a loop that runs any of them.
 
 A cell is an elementwise function
 
     cell(projected_BG, recurrent_BG, state_BH) -> state_BH
 
-of the frame's input x W + b, of the state before times the recurrent kernel, h U, and of
-that state itself. The loop holds nothing but h U: W lies before it, and the gradients of
-W, b and U are single products after it, as in `recurrence`, for the LSTM.
+of the frame's projected input x W + b, of the previous state times the recurrent kernel,
+h U, and of the previous state itself. The loop computes only h U. The product with W
+precedes it, and the gradients of W, b and U are single products after it, as in
+`recurrence` for the LSTM.
 
-Shapes: B batch, N frame, F features, H state, G = the cell's gates times H.
+Shapes: B batch, N frame, F feature, H state, G = the cell's gates times H.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class Cell(NamedTuple):
     step: Callable[[Array, Array, Array], Array]
 
 
-def _simple(projected_BH: Array, recurrent_BH: Array, _) -> Array:
+def _simple(projected_BH: Array, recurrent_BH: Array, _: Array) -> Array:
     return jnp.tanh(projected_BH + recurrent_BH)
 
 
@@ -46,8 +47,11 @@ CELLS = {
 }
 
 
-def init_cell(key: Array, cell: Cell, num_features: int, hidden: int) -> dict:
-    """Parameters of one layer in both directions (D): kernels LeCun normal, biases 0."""
+def init_cell(key: Array, cell: Cell, num_features: int, hidden: int) -> dict[str, Array]:
+    """Returns parameters of a layer in both directions: LeCun normal kernels, zero biases.
+
+    All have the direction as their first axis.
+    """
     input_key, recurrent_key = jax.random.split(key)
     kernel, width = lecun_normal(batch_axis=0), cell.gates * hidden
     return {
@@ -57,8 +61,8 @@ def init_cell(key: Array, cell: Cell, num_features: int, hidden: int) -> dict:
     }
 
 
-def bidirectional(cell: Cell, params: dict, inputs_BNF: Array) -> Array:
-    """States of both directions, (B, N, 2 H); the first half is forward in time.
+def bidirectional(cell: Cell, params: dict[str, Array], inputs_BNF: Array) -> Array:
+    """Returns the states of both directions, (B, N, 2 H); the first half is forward.
 
     Has first derivatives in reverse mode only.
     """
@@ -78,7 +82,7 @@ def bidirectional(cell: Cell, params: dict, inputs_BNF: Array) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _run(cell: Cell, reverse: bool, projected_NBG: Array, kernel_HG: Array) -> Array:
-    def step(state_BH, projected_BG):
+    def step(state_BH: Array, projected_BG: Array) -> tuple[Array, Array]:
         state_BH = cell.step(projected_BG, state_BH @ kernel_HG, state_BH)
         return state_BH, state_BH
 
@@ -86,12 +90,19 @@ def _run(cell: Cell, reverse: bool, projected_NBG: Array, kernel_HG: Array) -> A
     return lax.scan(step, start_BH, projected_NBG, reverse=reverse)[1]
 
 
-def _forward(cell, reverse, projected_NBG, kernel_HG):
+Saved = tuple[Array, Array, Array]
+
+
+def _forward(
+    cell: Cell, reverse: bool, projected_NBG: Array, kernel_HG: Array
+) -> tuple[Array, Saved]:
     states_NBH = _run(cell, reverse, projected_NBG, kernel_HG)
     return states_NBH, (projected_NBG, kernel_HG, states_NBH)
 
 
-def _backward(cell, reverse, saved, grad_NBH):
+def _backward(
+    cell: Cell, reverse: bool, saved: Saved, grad_NBH: Array
+) -> tuple[Array, Array]:
     projected_NBG, kernel_HG, states_NBH = saved
     start_1BH = jnp.zeros_like(states_NBH[:1])
     if reverse:
@@ -100,10 +111,12 @@ def _backward(cell, reverse, saved, grad_NBH):
         previous_NBH = jnp.concatenate([start_1BH, states_NBH[:-1]])
     recurrent_NBG = previous_NBH @ kernel_HG
 
-    def step(grad_state_BH, frame):
+    def step(
+        grad_state_BH: Array, frame: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, Array]]:
         grad_BH, *inputs = frame
-        _, back = jax.vjp(cell.step, *inputs)
-        projected_BG, recurrent_BG, state_BH = back(grad_state_BH + grad_BH)
+        _, vjp = jax.vjp(cell.step, *inputs)
+        projected_BG, recurrent_BG, state_BH = vjp(grad_state_BH + grad_BH)
         return state_BH + recurrent_BG @ kernel_HG.T, (projected_BG, recurrent_BG)
 
     frames = (grad_NBH, projected_NBG, recurrent_NBG, previous_NBH)

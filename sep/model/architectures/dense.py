@@ -1,7 +1,7 @@
-"""A dense layer on the last axis of any number, as one product of two matrices.
+"""A dense layer on the last axis of an array of any rank, as a product of two matrices.
 
-XLA is slow to make ready products over several axes, which gradients of its weights
-are otherwise.
+XLA compiles products over several axes slowly, and gradients of the weights would be such
+products.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,10 @@ from jax.nn.initializers import lecun_normal
 _INIT = lecun_normal()
 
 
-def dense(width: int, heard: Array, init: Callable = _INIT) -> Array:
-    """`heard` (..., K) becomes (..., width); called within a module, whose layer it is."""
-    rows = heard.reshape(-1, heard.shape[-1])
-    return nn.Dense(width, kernel_init=init)(rows).reshape(*heard.shape[:-1], width)
+def dense(width: int, inputs: Array, init: Callable = _INIT) -> Array:
+    """Maps inputs (..., K) to (..., width).
+
+    Called within a Flax module, to which the layer belongs.
+    """
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    return nn.Dense(width, kernel_init=init)(rows).reshape(*inputs.shape[:-1], width)

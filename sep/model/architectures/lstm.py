@@ -8,12 +8,11 @@ from sep.model.architectures.settings import LstmSettings
 
 
 class Lstm(Framewise):
-    """`Framewise`, listening with an LSTM in both directions, width / 2 cells in each."""
+    """`Framewise` with LSTMs along time, width / 2 cells in each direction."""
 
     settings: LstmSettings
 
-    def layer(self, heard_BNK: Array, index: int) -> Array:
-        parameters = self.param(
-            f"bilstm_{index}", init_bilstm, self.settings.width, self.settings.width // 2
-        )
-        return bilstm(parameters, heard_BNK)
+    def layer(self, hidden_BNK: Array, index: int) -> Array:
+        width = self.settings.width
+        parameters = self.param(f"bilstm_{index}", init_bilstm, width, width // 2)
+        return bilstm(parameters, hidden_BNK)

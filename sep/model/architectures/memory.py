@@ -1,4 +1,4 @@
-"""Less memory for gradients: only what layers put out is kept, the rest computed twice.
+"""Gradients that need less memory: only layer outputs are saved, the rest is recomputed.
 
 Chen et al. (2016), "Training Deep Nets with Sublinear Memory Cost".
 """
@@ -12,12 +12,12 @@ from jax.ad_checkpoint import checkpoint_name
 _LAYER = "layer"
 
 
-def kept(output: Array) -> Array:
-    """The same array, which `rematerialised` will keep: for what a layer puts out."""
+def saved(output: Array) -> Array:
+    """Returns a layer's output, marked as one that `rematerialised` saves."""
     return checkpoint_name(output, _LAYER)
 
 
 def rematerialised(apply: Callable) -> Callable:
-    """The same function; its gradient keeps what is `kept` and computes the rest again."""
+    """Returns `apply` with a gradient that keeps what is `saved`, recomputing the rest."""
     policy = jax.checkpoint_policies.save_only_these_names(_LAYER)
     return jax.checkpoint(apply, policy=policy)

@@ -1,40 +1,43 @@
-"""Open-Unmix's network, the baseline that others are measured by."""
+"""Open-Unmix's network, the baseline for the others."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from sep.model.architectures.lstm import Lstm
-from sep.model.architectures.output import faint
+from sep.model.architectures.output import small_init
 from sep.model.architectures.settings import OpenUnmixSettings
 
 
 class OpenUnmix(Lstm):
-    """Compress the bins of a frame, listen along time with LSTMs, expand.
+    """Compresses the bins of each frame, runs LSTMs along time, expands.
 
-    Stöter et al. (2019), with layer for batch normalisation, so that the network is a
-    pure function of one recording. What was compressed goes past the LSTMs as well.
+    Stöter et al. (2019), with layer normalisation instead of batch normalisation, which
+    makes the network a pure function of one recording. A skip connection passes the
+    compressed frame around the LSTMs.
 
-    Attributes:
-      width: numbers that a frame is compressed to; half as many cells a direction.
-      depth: LSTMs, one on the other.
-      dropout: share of activations dropped between them while training.
+    Settings:
+      width: number of values that a frame is compressed to; each direction of an LSTM has
+        half as many cells.
+      depth: number of LSTM layers, applied in sequence.
+      dropout: share of activations dropped between them in training.
     """
 
-    settings: OpenUnmixSettings
+    settings: OpenUnmixSettings  # type: ignore[assignment]
 
     @nn.compact
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
+        width = self.settings.width
         batch, frames, bins, _ = features_BNFK.shape
         flat_MK = features_BNFK.reshape(batch * frames, -1)
-        compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(self.settings.width)(flat_MK)))
-        heard_BNK = compressed_MK.reshape(batch, frames, -1)
-        heard_BNK = self.listen(heard_BNK)
-        heard_MK = heard_BNK.reshape(batch * frames, -1)
-        joined_MK = jnp.concatenate([compressed_MK, heard_MK], -1)
-        joined_MK = nn.relu(nn.LayerNorm()(nn.Dense(self.settings.width)(joined_MK)))
-        numbers = bins * num_sources * num_outputs
-        estimates = nn.Dense(numbers, kernel_init=faint())(joined_MK)
+        compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(width)(flat_MK)))
+        hidden_BNK = compressed_MK.reshape(batch, frames, -1)
+        hidden_BNK = self.along_time(hidden_BNK)
+        hidden_MK = hidden_BNK.reshape(batch * frames, -1)
+        both_MK = jnp.concatenate([compressed_MK, hidden_MK], -1)
+        both_MK = nn.relu(nn.LayerNorm()(nn.Dense(width)(both_MK)))
+        values = bins * num_sources * num_outputs
+        estimates = nn.Dense(values, kernel_init=small_init())(both_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)

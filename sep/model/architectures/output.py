@@ -1,7 +1,7 @@
-"""How a network begins: its last layer says next to nothing.
+"""Initialisation of a network's last layer.
 
-So masks start near what they mean without an estimate, the same share for every source,
-and not with noise that has to be unlearned first.
+Estimates of a new network should be near 0. Masks then start near an even share for every
+source instead of noise that training must first remove.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,6 @@ from collections.abc import Callable
 from jax.nn.initializers import variance_scaling
 
 
-def faint(batch_axis: tuple[int, ...] = ()) -> Callable:
-    """Initialises the kernel of a last layer: a tenth of LeCun normal."""
+def small_init(batch_axis: tuple[int, ...] = ()) -> Callable:
+    """Returns an initialiser of the last layer's kernel: a tenth of LeCun normal."""
     return variance_scaling(0.01, "fan_in", "truncated_normal", batch_axis=batch_axis)

@@ -1,4 +1,4 @@
-"""Recurrent networks over whole frames: with a simple cell, with GRUs, with minGRUs."""
+"""Recurrent networks over whole frames: simple cells, GRUs or minGRUs."""
 
 from jax import Array
 
@@ -8,27 +8,26 @@ from sep.model.architectures.framewise import Framewise
 from sep.model.architectures.mingru import MinGru
 from sep.model.architectures.settings import RnnSettings
 
-MINGRU = "mingru"  # no cell: it has no loop
+MINGRU = "mingru"  # not in CELLS, because it needs no loop
 
 
 class Rnn(Framewise):
-    """`Framewise`, listening with recurrent cells, width / 2 of them in each direction.
+    """`Framewise` with recurrent cells along time, width / 2 in each direction.
 
-    Attributes:
+    Settings:
       kind: simple, gru or mingru; see `cells` and `mingru`.
     """
 
     settings: RnnSettings
 
-    def layer(self, heard_BNK: Array, index: int) -> Array:
-        name = f"{self.settings.kind}_{index}"
-        if self.settings.kind == MINGRU:
-            return MinGru(name=name)(heard_BNK)
-        if self.settings.kind not in CELLS:
+    def layer(self, hidden_BNK: Array, index: int) -> Array:
+        kind, width = self.settings.kind, self.settings.width
+        name = f"{kind}_{index}"
+        if kind == MINGRU:
+            return MinGru(name=name)(hidden_BNK)
+        if kind not in CELLS:
             known = ", ".join(sorted({MINGRU, *CELLS}))
-            raise UserError(f"unknown rnn.kind {self.settings.kind!r}; known: {known}")
-        cell = CELLS[self.settings.kind]
-        parameters = self.param(
-            name, init_cell, cell, self.settings.width, self.settings.width // 2
-        )
-        return bidirectional(cell, parameters, heard_BNK)
+            raise UserError(f"unknown rnn.kind {kind!r}; known: {known}")
+        cell = CELLS[kind]
+        parameters = self.param(name, init_cell, cell, width, width // 2)
+        return bidirectional(cell, parameters, hidden_BNK)

@@ -1,13 +1,13 @@
-"""Settings of the architectures, and three sizes of each to compare them at.
+"""Settings of the architectures, and three sizes of each for comparisons.
 
-`SIZES` has, for about 0.3, 1 and 4 million parameters, the settings that differ from the
-defaults: counted with the base config's magnitudes and two sources. Other representations
-have other numbers of bins, and so other numbers of parameters. `harmonic`, whose semitones
-share their weights, is sized by its work.
+`SIZES` has the settings for about 0.3, 1 and 4 million parameters that differ from the
+defaults. Parameters are counted with the base config's magnitudes and two sources; other
+representations have other numbers of bins and therefore of parameters. In `harmonic` all
+semitones share their weights; its sizes are chosen by computational work instead.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sep.runtime.settings import setting
 
@@ -20,12 +20,12 @@ def _width(default: int, text: str = "Width of the hidden layers.") -> int:
 
 
 def _depth(default: int, text: str = "Number of layers.", absent: int | None = None) -> int:
-    legacy = {} if absent is None else {"absent": absent}
+    legacy: dict[str, Any] = {} if absent is None else {"absent": absent}
     return setting(default, text, at_least=1, **legacy)
 
 
 def _sizes(depths: tuple[int, int, int], widths: tuple[int, int, int]) -> Sizes:
-    """Sizes by name from depths and widths, small to large."""
+    """Returns sizes by name, given depths and widths from small to large."""
     names = ("small", "medium", "large")
     return {
         name: {"width": width, "depth": depth}
@@ -39,7 +39,7 @@ class FnnSettings:
 
     width: int = _width(512)
     depth: int = _depth(2, "Number of hidden layers.", absent=2)
-    context: int = setting(0, "Frames on each side that are inputs, too.", at_least=0)
+    context: int = setting(0, "Frames on each side that are also inputs.", at_least=0)
 
     SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (88, 276, 928))
 
@@ -96,7 +96,7 @@ class TcnSettings:
     depth: int = _depth(6, "Number of convolutional layers.")
     dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
     dilations: int = setting(
-        6, "Layers after which the dilation starts again at 1 frame.", at_least=1
+        6, "Layers after which the dilation restarts at 1 frame.", at_least=1
     )
 
     SIZES: ClassVar[Sizes] = _sizes((6, 6, 9), (64, 144, 280))
@@ -110,7 +110,7 @@ class BandsplitSettings:
     depth: int = _depth(4, "Number of blocks.")
     heads: int = setting(2, "Attention heads; they divide width.", at_least=1)
     finest: int = setting(4, "Bins of the lowest bands.", at_least=1)
-    fine: int = setting(12, "Bands after which bands are twice as wide.", at_least=1)
+    fine: int = setting(12, "Bands after which the width of bands doubles.", at_least=1)
     along_time: str = setting(
         "attention", "Layer along time.", choices=("attention", "lstm", "mingru")
     )
@@ -126,12 +126,16 @@ class HarmonicSettings:
     depth: int = _depth(3, "Number of blocks.")
     peaks: int = setting(
         3,
-        "Number of features, the first ones, whose differences to neighbours are inputs.",
+        "Number of features, the first ones, with differences to neighbours as inputs.",
         at_least=0,
         absent=3,
     )
     dropout: float = setting(
-        0.0, "Share of whole blocks dropped in training.", at_least=0, below=1, absent=0.0
+        0.0,
+        "Share of blocks that an example skips in training.",
+        at_least=0,
+        below=1,
+        absent=0.0,
     )
 
     SIZES: ClassVar[Sizes] = _sizes((2, 3, 4), (24, 48, 96))

@@ -10,59 +10,57 @@ from sep.model.architectures.settings import TcnSettings
 
 
 class Tcn(Framewise):
-    """`Framewise`, listening with dilated convolutions, after Conv-TasNet.
+    """`Framewise` with dilated convolutions along time, after Conv-TasNet.
 
-    Layer i looks `2 ** (i % dilations)` frames back and ahead (Luo & Mesgarani 2019; not
-    causal, with layer normalisation).
+    Layer i reaches `2 ** (i % dilations)` frames back and ahead (Luo & Mesgarani 2019; here
+    not causal, and with layer normalisation).
 
-    Attributes:
-      dilations: layers after which the dilation starts again at 1 frame.
+    Settings:
+      dilations: number of layers after which the dilation restarts at 1 frame.
     """
 
     settings: TcnSettings
 
-    def layer(self, heard_BNK: Array, index: int) -> Array:
-        return Dilated(
-            self.settings.width,
-            2 ** (index % self.settings.dilations),
-            name=f"dilated_{index}",
-        )(heard_BNK)
+    def layer(self, hidden_BNK: Array, index: int) -> Array:
+        dilation = 2 ** (index % self.settings.dilations)
+        return Dilated(self.settings.width, dilation, name=f"dilated_{index}")(hidden_BNK)
 
 
 class Dilated(nn.Module):
-    """A residual block: dense, depthwise along time, dense.
+    """A residual block: dense, depthwise convolution along time, dense.
 
     Attributes:
-      width: K of what it hears and says; twice as many within.
-      dilation: frames between the three that the depthwise convolution sees.
+      width: K of inputs and outputs; the convolution has 2 K features.
+      dilation: frames between the three taps of the convolution.
     """
 
     width: int
     dilation: int
 
     @nn.compact
-    def __call__(self, heard_BNK: Array) -> Array:
-        batch, frames, width = heard_BNK.shape
-        heard_MK = heard_BNK.reshape(batch * frames, width)
-        wide_MK = nn.PReLU()(nn.Dense(2 * self.width)(nn.LayerNorm()(heard_MK)))
+    def __call__(self, hidden_BNK: Array) -> Array:
+        batch, frames, width = hidden_BNK.shape
+        hidden_MK = hidden_BNK.reshape(batch * frames, width)
+        wide_MK = nn.PReLU()(nn.Dense(2 * self.width)(nn.LayerNorm()(hidden_MK)))
         kernel_3K = self.param(
             "depthwise", jax.nn.initializers.normal(3**-0.5), (3, wide_MK.shape[-1])
         )
-        seen_BNK = depthwise(wide_MK.reshape(batch, frames, -1), kernel_3K, self.dilation)
-        seen_MK = nn.LayerNorm()(nn.PReLU()(seen_BNK.reshape(batch * frames, -1)))
-        return heard_BNK + nn.Dense(width)(seen_MK).reshape(heard_BNK.shape)
+        wide_BNK = wide_MK.reshape(batch, frames, -1)
+        convolved_BNK = depthwise(wide_BNK, kernel_3K, self.dilation)
+        convolved_MK = convolved_BNK.reshape(batch * frames, -1)
+        convolved_MK = nn.LayerNorm()(nn.PReLU()(convolved_MK))
+        return hidden_BNK + nn.Dense(width)(convolved_MK).reshape(hidden_BNK.shape)
 
 
-def depthwise(heard_BNK: Array, kernel_LK: Array, dilation: int) -> Array:
-    """Convolves each of the K alone along time, over L frames centred on each (L odd).
+def depthwise(inputs_BNK: Array, kernel_LK: Array, dilation: int) -> Array:
+    """Convolves each of the K features along time, over L centred frames (L odd).
 
-    Shifted products and sums: on CPUs XLA's own depthwise convolution is far slower.
+    A sum of shifted products: XLA's own depthwise convolution is far slower on CPUs.
     """
-    frames, reach = heard_BNK.shape[1], len(kernel_LK) // 2 * dilation
-    padded_BNK = jnp.pad(heard_BNK, [(0, 0), (reach, reach), (0, 0)])
+    frames, reach = inputs_BNK.shape[1], len(kernel_LK) // 2 * dilation
+    padded_BNK = jnp.pad(inputs_BNK, [(0, 0), (reach, reach), (0, 0)])
     shifted = [
         padded_BNK[:, i * dilation : i * dilation + frames] for i in range(len(kernel_LK))
     ]
-    return sum(
-        kernel_K * part_BNK for kernel_K, part_BNK in zip(kernel_LK, shifted, strict=True)
-    )
+    products = (kernel_K * part for kernel_K, part in zip(kernel_LK, shifted, strict=True))
+    return jnp.asarray(sum(products))

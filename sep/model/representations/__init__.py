@@ -5,13 +5,14 @@ A representation is a Linen module with the attributes `settings` and `sample_ra
     analyse(mixture_BCT) -> features_BNFK, context
     synthesise(estimates_BNFSK, context, length) -> sources_BSCT
 
-`outputs` is the number of values that an estimate has for a bin, `hop_length` the distance
-of frames in samples. Channels are folded into the batch of the features, so any number of
-them works. A subclass of `Masking` (masking.py) can have its features normalised frame by
-frame; a subclass of `Spectrogram` can have features of the differences between channels.
+`outputs` is the number of values of an estimate for a bin, and `hop_length` the number of
+samples between frames. Channels are folded into the batch of the features, and any number
+of them works. A subclass of `Masking` (masking.py) supports features that are normalised
+frame by frame. A subclass of `Spectrogram` supports features of the differences between
+channels.
 
-To add one: a file here with the module and its settings class, and an entry below. See
-`Entry` for where the settings class may stand.
+To add one, write a file here with the module and its settings class, and add an entry
+below. `Entry` documents where the settings class may be defined.
 
 Shapes: B batch, C channel, T sample, N frame, F bin, K values of a bin, S source.
 """

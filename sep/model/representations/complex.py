@@ -4,22 +4,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sep.model.representations.masking import from_even_share
+from sep.model.representations.masking import add_even_share
 from sep.model.representations.settings import ComplexSettings
 from sep.model.representations.spectrogram import Spectrogram, power
 
 
 class Complex(Spectrogram):
-    """Real and imaginary parts of |X|^c X/|X| in, a complex mask out.
+    """Features are real and imaginary parts of |X|^c X/|X|; masks are complex.
 
-    K is 2 for estimates; features have a third number if wanted, the magnitude |X|^c, for
-    networks find it hard to make of the other two. Inverts exactly, wherever the mixture
-    is not silent: a complex mask turns the mixture's bin into any other (Williamson, Wang
-    & Wang 2016, "Complex ratio masking").
+    K is 2 for estimates. Features optionally have a third value, the magnitude |X|^c, which
+    networks learn slowly from the other two. A complex mask can turn the mixture's bin into
+    any other value (Williamson, Wang & Wang 2016, "Complex ratio masking"). Any sources can
+    therefore be represented exactly, wherever the mixture is not silent.
 
-    Attributes:
-      compression: c, exponent on magnitudes; phases stay.
-      with_magnitude: whether features have the magnitude as well.
+    Settings:
+      compression: c, exponent on magnitudes; phases are unchanged.
+      with_magnitude: whether the magnitude is a feature.
     """
 
     settings: ComplexSettings
@@ -35,4 +35,4 @@ class Complex(Spectrogram):
         return jnp.stack(parts, -1)
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        return jax.lax.complex(from_even_share(estimates_BNFSK), estimates_BNFSK[..., 1])
+        return jax.lax.complex(add_even_share(estimates_BNFSK), estimates_BNFSK[..., 1])

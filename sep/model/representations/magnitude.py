@@ -7,14 +7,14 @@ from sep.model.representations.spectrogram import Spectrogram, power
 
 
 class Magnitude(Spectrogram):
-    """Compressed magnitudes |X|^c in, a real mask >= 0 for every bin out; K = 1.
+    """Features are compressed magnitudes |X|^c; masks are real and >= 0; K = 1.
 
-    Inverts with the mixture's context: its phase is taken for every source's. Where
-    sources overlap that is wrong, and no mask can mend it. The exponent brings soft
-    partials near loud ones, as hearing does (Ephrat et al. 2018 use 0.3).
+    Every source has the mixture's phases. Where sources overlap these are wrong, and no
+    mask can correct them. The exponent raises soft partials relative to loud ones, as human
+    hearing does (Ephrat et al. 2018 use 0.3).
 
-    Attributes:
-      compression: c; 1/3 is about how loudness grows.
+    Settings:
+      compression: c; loudness grows with an exponent of about 1/3.
     """
 
     settings: MagnitudeSettings

@@ -1,8 +1,8 @@
-"""What all representations share in which a source is a mask on a transform.
+"""Base classes of representations whose estimates are masks on a transform.
 
-A mask multiplies the mixture's own coefficients, so synthesis needs those as context.
-Masks are not bounded to 1: where sources cancel in the mixture, a bin of one source is
-larger than the bin of both.
+A mask multiplies the mixture's coefficients, which synthesis therefore needs as context.
+Masks may exceed 1: where sources cancel in the mixture, a bin of one source is larger than
+the mixture's bin.
 """
 
 from typing import Any
@@ -11,13 +11,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-SILENCE = 1e-12  # power under which a bin counts as silence; keeps gradients finite
+SILENCE = 1e-12  # power below which a bin counts as silent; keeps gradients finite
 
 
 class Masking(nn.Module):
-    """Features of a transform's coefficients in, a mask on each of them out.
+    """Features of a transform's coefficients; one mask value for each coefficient.
 
-    A kind of it defines `transform`, `inverse`, `features` and `mask`, and `outputs`.
+    Subclasses define `outputs`, `transform`, `inverse`, `features` and `mask`.
 
     Attributes:
       settings: of the subclass.
@@ -27,23 +27,26 @@ class Masking(nn.Module):
     settings: Any
     sample_rate: int
 
-    num_bins = None  # number of bins, the lowest ones, that are features; None: all
-
     @property
     def hop_length(self) -> int:
-        """Distance of frames in samples."""
+        """Samples between frames."""
         return self.settings.hop_length
 
+    @property
+    def num_bins(self) -> int | None:
+        """Number of bins, the lowest ones, that have features; None: all."""
+        return None
+
     def analyse(self, mixture_BCT: Array) -> tuple[Array, Array]:
-        """Features (B*C, N, F, K); the context is all coefficients (B, C, N, bins)."""
-        whole_BCNF = self.transform(mixture_BCT)
-        features_BCNFK = self.features(whole_BCNF[..., : self.num_bins])
-        return features_BCNFK.reshape(-1, *features_BCNFK.shape[2:]), whole_BCNF
+        """Returns features (B*C, N, F, K) and, as context, coefficients (B, C, N, bins)."""
+        context_BCNF = self.transform(mixture_BCT)
+        features_BCNFK = self.features(context_BCNF[..., : self.num_bins])
+        return features_BCNFK.reshape(-1, *features_BCNFK.shape[2:]), context_BCNF
 
     def synthesise(self, estimates_BNFSK: Array, context: Array, length: int) -> Array:
-        """Waves (B, S, C, length): the context times the masks, transformed back.
+        """Returns waves (B, S, C, length): the inverse transform of the masked context.
 
-        The highest mask serves for all bins above those that the network sees.
+        Bins above those that have features use the highest bin's mask.
         """
         batch, channels, frames, bins = context.shape
         mask_BNFS = self.mask(estimates_BNFSK)
@@ -54,11 +57,27 @@ class Masking(nn.Module):
         mask_BSCNF = jnp.moveaxis(mask_BCNFS, 4, 1)
         return self.inverse(mask_BSCNF * context[:, None], length)
 
+    def transform(self, mixture_BCT: Array) -> Array:
+        """Returns coefficients (B, C, N, bins) of a wave."""
+        raise NotImplementedError
+
+    def inverse(self, coefficients_BSCNF: Array, length: int) -> Array:
+        """Returns waves (B, S, C, length) of coefficients."""
+        raise NotImplementedError
+
+    def features(self, coefficients_BCNF: Array) -> Array:
+        """Returns features (B, C, N, F, K) of the lowest `num_bins` coefficients."""
+        raise NotImplementedError
+
+    def mask(self, estimates_BNFSK: Array) -> Array:
+        """Returns masks (B, N, bins, S) of estimates; bins may be fewer than all."""
+        raise NotImplementedError
+
 
 class Signed(Masking):
-    """Masking of real coefficients: X |X|^(c-1) in, a mask of any sign out; K = 1.
+    """Masking of real coefficients: features are X |X|^(c-1), masks have any sign; K = 1.
 
-    c is the setting `compression`, an exponent on magnitudes; signs stay.
+    c is the setting `compression`, an exponent on magnitudes; signs are unchanged.
     """
 
     outputs = 1
@@ -68,12 +87,13 @@ class Signed(Masking):
         return (coefficients_BCNF * scale)[..., None]
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        return from_even_share(estimates_BNFSK)
+        return add_even_share(estimates_BNFSK)
 
 
-def from_even_share(estimates_BNFSK: Array) -> Array:
-    """Masks (B, N, F, S) of any sign; an estimate says by how much one differs from 1/S.
+def add_even_share(estimates_BNFSK: Array) -> Array:
+    """Returns masks (B, N, F, S) of any sign: 1/S plus the first value of the estimates.
 
-    So a new network gives every source the same share, and learns from there at once.
+    Estimates of a new network are near 0. All sources then start with the same share, from
+    which learning is fast.
     """
     return estimates_BNFSK[..., 0] + 1 / estimates_BNFSK.shape[3]

@@ -1,4 +1,4 @@
-"""The modified discrete cosine transform: as many numbers as samples."""
+"""The modified discrete cosine transform: as many coefficients as samples."""
 
 from jax import Array
 
@@ -8,17 +8,19 @@ from sep.model.representations.settings import MdctSettings
 
 
 class Mdct(Signed):
-    """Compressed coefficients in, a real mask of any sign out; K = 1.
+    """Features are compressed coefficients; masks are real, of any sign; K = 1.
 
-    Frames of 2 F samples that overlap by half have F coefficients each: critically
-    sampled, real, and exact by cancellation of time-domain aliasing (Princen & Bradley
-    1986; Princen, Johnson & Bradley 1987), as audio codecs use it. Inverts exactly,
-    wherever the mixture's coefficient is not zero. But coefficients of a steady tone
-    change with its phase from frame to frame, and the mask has to follow.
+    Frames of 2 F samples overlap by half and have F coefficients each. The transform is
+    real and critically sampled, and exact because time-domain aliasing cancels (Princen &
+    Bradley 1986; Princen, Johnson & Bradley 1987). Audio codecs use it. Masks can represent
+    any source exactly, wherever the mixture's coefficient is not zero. But coefficients of
+    a steady tone change with its phase from frame to frame, and masks must change with
+    them.
 
-    Attributes:
-      frame_length: samples (2 F), a multiple of 4; the hop is half of it.
-      max_frequency: Hz; the network sees bins up to here. 0 means every bin.
+    Settings:
+      frame_length: samples in a frame (2 F), a multiple of 4; the hop is half of it.
+      max_frequency: Hz; bins up to here have features. 0: all bins.
+      compression: exponent on magnitudes.
     """
 
     settings: MdctSettings
@@ -29,15 +31,14 @@ class Mdct(Signed):
 
     @property
     def num_bins(self) -> int:
-        bins = self.settings.frame_length // 2
-        if not self.settings.max_frequency:
+        settings = self.settings
+        bins = settings.frame_length // 2
+        if not settings.max_frequency:
             return bins
-        if not self.settings.max_frequency > 0:
-            raise ValueError("max_frequency must be positive, or 0 for every bin")
-        wanted = round(
-            self.settings.max_frequency / self.sample_rate * self.settings.frame_length
-        )
-        return min(bins, max(wanted, 1))
+        if not settings.max_frequency > 0:
+            raise ValueError("max_frequency must be positive, or 0 for all bins")
+        below = round(settings.max_frequency / self.sample_rate * settings.frame_length)
+        return min(bins, max(below, 1))
 
     def transform(self, mixture_BCT: Array) -> Array:
         return transforms.mdct(

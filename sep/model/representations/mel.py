@@ -1,5 +1,6 @@
 """Energies in bands of equal width on the mel scale."""
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -8,16 +9,16 @@ from sep.model.representations.spectrogram import Spectrogram, power
 
 
 class Mel(Spectrogram):
-    """Compressed band energies (E^(c/2)) in, a mask >= 0 for every band out; F = bands.
+    """Features are compressed band energies E^(c/2); masks are >= 0, one per band.
 
-    Bands are triangles that overlap by half and sum to one at every bin, so the same
-    weights take the mean power of a band and spread a mask back: over bins it is the
-    linear interpolation of its bands' masks. Loses: besides the phase, which is the
-    mixture's, two partials within one band cannot be told apart. Bands of this kind:
-    Davis & Mermelstein (1980); the scale, 2595 log10(1 + f / 700 Hz): O'Shaughnessy (1987).
+    Bands (F) are triangles that overlap by half and sum to one at every bin. The same
+    weights average the power of a band and interpolate masks linearly between bands. Phases
+    are the mixture's, and two partials within one band cannot be distinguished. Davis &
+    Mermelstein (1980) use bands of this kind; the scale, 2595 log10(1 + f / 700 Hz), is
+    O'Shaughnessy's (1987).
 
-    Attributes:
-      bands: how many, from 0 Hz to `max_frequency`.
+    Settings:
+      bands: number of bands from 0 Hz to `max_frequency`.
       compression: c, exponent on the root of mean power.
     """
 
@@ -32,7 +33,7 @@ class Mel(Spectrogram):
         return power_BCNF @ (weights_FM / weights_FM.sum(0))
 
     def mask(self, estimates_BNFSK: Array) -> Array:
-        return self._weights @ super().mask(estimates_BNFSK)
+        return jnp.matmul(self._weights, super().mask(estimates_BNFSK))
 
     @property
     def _weights(self) -> np.ndarray:
@@ -41,18 +42,22 @@ class Mel(Spectrogram):
 
 
 def mel_weights(hertz_F: np.ndarray, bands: int) -> np.ndarray:
-    """Weight of each bin in each band, (F, M) float32; every bin's weights sum to 1.
+    """Returns the weight of each bin in each band, (F, M) float32; each row sums to 1.
+
+    Args:
+      hertz_F: frequency of each bin in Hz.
+      bands: number of bands, M.
 
     Raises:
-      ValueError: there is one bin, or so many bands that one of them has none.
+      ValueError: there is only one bin, or a band contains no bin.
     """
     if len(hertz_F) < 2:
-        raise ValueError("mel: there is one bin; a higher max_frequency, or 0 for all")
+        raise ValueError("mel: only one bin; set a higher max_frequency, or 0 for all bins")
     mel_F = 2595 * np.log10(1 + hertz_F / 700)
     place_F = np.clip(mel_F / mel_F[-1] * bands - 0.5, 0, bands - 1)
     weights_FM = np.maximum(1 - np.abs(place_F[:, None] - np.arange(bands)), 0)
     if not weights_FM.any(0).all():
         raise ValueError(
-            f"mel: of {bands} bands some have no bin; fewer bands, or a larger n_fft"
+            f"mel: some of {bands} bands contain no bin; set fewer bands or a larger n_fft"
         )
     return weights_FM.astype(np.float32)

@@ -12,17 +12,17 @@ class WaveformSettings:
     """Settings of `waveform`."""
 
     frame_length: int = setting(1024, "Length of a frame.", "samples", at_least=1)
-    hop_length: int = setting(512, "Distance of frames.", "samples", at_least=1)
+    hop_length: int = setting(512, "Distance between frames.", "samples", at_least=1)
 
 
 @dataclass(frozen=True)
 class SpectrogramSettings:
-    """Settings that all spectrograms share."""
+    """Settings common to all spectrograms."""
 
     n_fft: int = setting(4096, "Length of window and transform.", "samples", at_least=1)
-    hop_length: int = setting(1024, "Distance of frames.", "samples", at_least=1)
+    hop_length: int = setting(1024, "Distance between frames.", "samples", at_least=1)
     max_frequency: float = setting(
-        12000.0, "The network gets bins up to here; 0: all bins.", "Hz", at_least=0
+        12000.0, "Bins up to here have features; 0: all bins.", "Hz", at_least=0
     )
     onset_n_fft: int = setting(
         0,
@@ -33,7 +33,7 @@ class SpectrogramSettings:
     )
     dft: str = setting(
         "fft",
-        "Form of the transform; matrix products outpace FFTs on TPUs.",
+        "Algorithm of the transform; matrix products are faster than FFTs on TPUs.",
         choices=("fft", "matrix"),
         absent="fft",
     )
@@ -59,7 +59,7 @@ class ComplexSettings(SpectrogramSettings):
 
     compression: float = setting(0.3, _COMPRESSION, above=0)
     with_magnitude: bool = setting(
-        True, "Whether the magnitude is a feature, too.", absent=False
+        True, "Whether the magnitude is also a feature.", absent=False
     )
 
 
@@ -80,7 +80,7 @@ class MdctSettings:
         at_least=4,
     )  # fmt: skip
     max_frequency: float = setting(
-        12000.0, "The network gets bins up to here; 0: all bins.", "Hz", at_least=0
+        12000.0, "Bins up to here have features; 0: all bins.", "Hz", at_least=0
     )
     compression: float = setting(0.3, _COMPRESSION, above=0)
 
@@ -90,6 +90,6 @@ class LearnedSettings:
     """Settings of `learned`."""
 
     frame_length: int = setting(1024, "Length of a frame.", "samples", at_least=1)
-    hop_length: int = setting(512, "Distance of frames.", "samples", at_least=1)
+    hop_length: int = setting(512, "Distance between frames.", "samples", at_least=1)
     filters: int = setting(512, "Number of filters, at most frame_length.", at_least=1)
     compression: float = setting(0.3, _COMPRESSION, above=0)

@@ -1,4 +1,6 @@
-"""The short-time Fourier transform, which several representations are features of."""
+"""The short-time Fourier transform, the basis of several representations."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +13,18 @@ from sep.model.representations.settings import SpectrogramSettings
 
 
 class Spectrogram(Masking):
-    """Masks on a short-time Fourier transform, >= 0 unless a kind of it turns phases, too.
+    """Masks on a short-time Fourier transform: real and >= 0, unless a subclass differs.
 
-    Kinds of it define `features`.
+    Subclasses define `features`.
 
-    Attributes:
-      sample_rate: Hz.
-      n_fft: window (Hann) and transform length in samples.
+    Settings:
+      n_fft: length of the window (Hann) and the transform in samples.
       hop_length: samples between frames.
-      max_frequency: Hz; the network sees bins up to here. 0 means every bin.
-      onset_n_fft: samples; the network also sees spectra of windows so short, half a window
-        apart, in which notes begin at once (K is as many times larger as there are hops of
-        them in `hop_length`, and one). 0: it does not.
-      dft: form of the transform, one of `sep.model.dft.DFTS`.
+      max_frequency: Hz; bins up to here have features. 0: all bins.
+      onset_n_fft: samples; 0: none. Further features are spectra of windows of this length,
+        half a window apart, which resolve the onsets of notes. With h of these hops in
+        `hop_length`, K is 1 + h times as large.
+      dft: algorithm of the transform, one of `sep.model.dft.DFTS`.
     """
 
     settings: SpectrogramSettings
@@ -34,92 +35,99 @@ class Spectrogram(Masking):
         features_BNFK, context = super().analyse(mixture_BCT)
         if not self.settings.onset_n_fft:
             return features_BNFK, context
-        short_BNFK = self._short_features(mixture_BCT, features_BNFK.shape[1])
+        short_BNFK = self._onset_features(mixture_BCT, features_BNFK.shape[1])
         return jnp.concatenate([features_BNFK, short_BNFK], 3), context
 
-    def between(self, spectrum_BCNF: Array, beside_BCT: Array) -> Array:
-        """How each channel differs from a wave beside it; (B*C, N, F, 2), from -1 to 1.
+    def channel_difference(self, spectrum_BCNF: Array, beside_BCT: Array) -> Array:
+        """Returns features (B*C, N, F, 2), from -1 to 1, of each channel and another wave.
 
-        By how much more power it has, and how much of the power of both is the same sound:
-        two of the parameters with which Stokes (1852) described polarised light.
+        The first is the difference of their powers, the second twice the real part of their
+        cross-spectrum, both divided by the sum of their powers. The second is 1 where both
+        are equal. These are two of the parameters with which Stokes (1852) described
+        polarised light.
+
+        Args:
+          spectrum_BCNF: of the channels.
+          beside_BCT: the wave to compare each channel with.
         """
         own, beside = (
             spectrum[..., : self.num_bins]
             for spectrum in (spectrum_BCNF, self.transform(beside_BCT))
         )
         own_power, beside_power = self.pooled(power(own)), self.pooled(power(beside))
-        same = 2 * self.pooled((own * beside.conj()).real)
-        difference = jnp.stack([own_power - beside_power, same], -1)
-        between_BCNFK = difference / (own_power + beside_power)[..., None]
-        return between_BCNFK.reshape(-1, *between_BCNFK.shape[2:])
+        common = 2 * self.pooled((own * beside.conj()).real)
+        difference = jnp.stack([own_power - beside_power, common], -1)
+        difference_BCNFK = difference / (own_power + beside_power)[..., None]
+        return difference_BCNFK.reshape(-1, *difference_BCNFK.shape[2:])
 
     def pooled(self, power_BCNF: Array) -> Array:
-        """Powers as the network sees them."""
+        """Returns powers at the frequency resolution of the features."""
         return power_BCNF
 
-    def _short_features(self, mixture_BCT: Array, frames: int) -> Array:
-        """What is heard from the middle of each frame to that of the next one."""
-        hop_length, odd = divmod(self.settings.onset_n_fft, 2)
+    def _onset_features(self, mixture_BCT: Array, frames: int) -> Array:
+        """Returns features of short windows between the centres of frames, (B*C, N, F, K).
+
+        Those from the centre of a frame up to the centre of the next belong to the frame.
+        """
+        settings = self.settings
+        short_hop, odd = divmod(settings.onset_n_fft, 2)
         if (
             odd
-            or not 0 < self.settings.onset_n_fft <= self.settings.n_fft
-            or self.settings.hop_length % hop_length
+            or not 0 < settings.onset_n_fft <= settings.n_fft
+            or settings.hop_length % short_hop
         ):
             raise ValueError(
-                f"onset_n_fft must be even, at most n_fft, and half of it a part of "
-                f"hop_length: {self.settings.onset_n_fft}"
+                "onset_n_fft must be even and at most n_fft, and half of it must divide "
+                f"hop_length, not {settings.onset_n_fft}"
             )
-        each = self.settings.hop_length // hop_length
-        # In the middle of silence: the same bins; and a sine has the same magnitude.
-        rest = self.settings.n_fft - self.settings.onset_n_fft
+        per_frame = settings.hop_length // short_hop
+        # Short windows are zero-padded to n_fft, which keeps the bins, and scaled to keep
+        # the magnitude of a sine.
+        rest = settings.n_fft - settings.onset_n_fft
         window = np.pad(
-            transforms.hann(self.settings.onset_n_fft), (rest // 2, rest - rest // 2)
+            transforms.hann(settings.onset_n_fft), (rest // 2, rest - rest // 2)
         )
-        whole_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, self.settings.hop_length)])
-        window *= np.float32(self.settings.n_fft / self.settings.onset_n_fft)
-        how = self._how | {"window": window, "hop_length": hop_length}
-        spectrum_BCMF = transforms.stft(whole_BCT, **how)
-        before = transforms.leading_frames(self.settings.n_fft, hop_length)
-        before -= each * transforms.leading_frames(
-            self.settings.n_fft, self.settings.hop_length
-        )
-        spectrum_BCMF = spectrum_BCMF[:, :, before : before + frames * each]
+        padded_BCT = jnp.pad(mixture_BCT, [(0, 0), (0, 0), (0, settings.hop_length)])
+        window *= np.float32(settings.n_fft / settings.onset_n_fft)
+        options = self._stft_options | {"window": window, "hop_length": short_hop}
+        spectrum_BCMF = transforms.stft(padded_BCT, **options)
+        before = transforms.leading_frames(settings.n_fft, short_hop)
+        before -= per_frame * transforms.leading_frames(settings.n_fft, settings.hop_length)
+        spectrum_BCMF = spectrum_BCMF[:, :, before : before + frames * per_frame]
         features_BCMFK = self.features(spectrum_BCMF[..., : self.num_bins])
         bins, kinds = features_BCMFK.shape[3:]
-        apart = features_BCMFK.reshape(-1, frames, each, bins, kinds)
-        return jnp.moveaxis(apart, 2, 3).reshape(-1, frames, bins, each * kinds)
+        split = features_BCMFK.reshape(-1, frames, per_frame, bins, kinds)
+        return jnp.moveaxis(split, 2, 3).reshape(-1, frames, bins, per_frame * kinds)
 
     def mask(self, estimates_BNFSK: Array) -> Array:
         return jax.nn.softplus(estimates_BNFSK[..., 0])
 
     @property
     def num_bins(self) -> int:
-        bins = self.settings.n_fft // 2 + 1
-        if not self.settings.max_frequency:
+        settings = self.settings
+        bins = settings.n_fft // 2 + 1
+        if not settings.max_frequency:
             return bins
-        if not self.settings.max_frequency > 0:
-            raise ValueError("max_frequency must be positive, or 0 for every bin")
-        return min(
-            bins,
-            round(self.settings.max_frequency / self.sample_rate * self.settings.n_fft) + 1,
-        )
+        if not settings.max_frequency > 0:
+            raise ValueError("max_frequency must be positive, or 0 for all bins")
+        highest = round(settings.max_frequency / self.sample_rate * settings.n_fft)
+        return min(bins, highest + 1)
 
     def transform(self, mixture_BCT: Array) -> Array:
-        return transforms.stft(mixture_BCT, **self._how)
+        return transforms.stft(mixture_BCT, **self._stft_options)
 
     def inverse(self, spectrum_BSCNF: Array, length: int) -> Array:
-        return transforms.istft(spectrum_BSCNF, **self._how, length=length)
+        return transforms.istft(spectrum_BSCNF, **self._stft_options, length=length)
 
     @property
-    def _how(self) -> dict:
-        window = transforms.hann(self.settings.n_fft)
+    def _stft_options(self) -> dict[str, Any]:
         return {
-            "window": window,
+            "window": transforms.hann(self.settings.n_fft),
             "hop_length": self.settings.hop_length,
             "dft": self.settings.dft,
         }
 
 
 def power(spectrum: Array) -> Array:
-    """Squared magnitude, never zero: roots and logarithms of it have gradients."""
+    """Returns squared magnitudes plus `SILENCE`: roots and logarithms have gradients."""
     return spectrum.real**2 + spectrum.imag**2 + SILENCE

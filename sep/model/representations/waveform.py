@@ -10,16 +10,15 @@ from sep.model.representations.settings import WaveformSettings
 
 
 class Waveform(nn.Module):
-    """Frames of samples in; an estimate is the source's own frame of them; K = 1.
+    """Features are frames of samples; an estimate is the source's own frame; K = 1.
 
-    Inverts exactly. The window is the root of a Hann, shared by analysis and synthesis,
-    so that what a network writes at the ends of a frame fades into the neighbours: a
+    Analysis and synthesis share a window, the square root of a Hann window, and invert each
+    other exactly. The window fades the ends of estimated frames into their neighbours: a
     weighted overlap-add (Crochiere 1980), the crossfade of frame-wise networks.
 
     Attributes:
+      settings: frame_length (F) and hop_length, in samples; the hop is below the length.
       sample_rate: Hz.
-      frame_length: samples in a frame (F).
-      hop_length: samples between frames; below `frame_length`.
     """
 
     settings: WaveformSettings
@@ -29,15 +28,15 @@ class Waveform(nn.Module):
 
     @property
     def hop_length(self) -> int:
-        """Distance of frames in samples."""
+        """Samples between frames."""
         return self.settings.hop_length
 
     @property
     def window(self) -> np.ndarray:
         return np.sqrt(transforms.hann(self.settings.frame_length))
 
-    def analyse(self, mixture_BCT: Array) -> tuple[Array, tuple[int, ...]]:
-        """Frames (B*C, N, F, 1); the context is B and C."""
+    def analyse(self, mixture_BCT: Array) -> tuple[Array, tuple[int, int]]:
+        """Returns frames (B*C, N, F, 1) and, as context, B and C."""
         batch, channels, length = mixture_BCT.shape
         frames_NF = transforms.frame(
             mixture_BCT.reshape(batch * channels, length),
@@ -47,9 +46,9 @@ class Waveform(nn.Module):
         return (frames_NF * self.window)[..., None], (batch, channels)
 
     def synthesise(
-        self, estimates_BNFSK: Array, context: tuple[int, ...], length: int
+        self, estimates_BNFSK: Array, context: tuple[int, int], length: int
     ) -> Array:
-        """Waves (B, S, C, length) by overlap-add with the dual window."""
+        """Returns waves (B, S, C, length) by overlap-add with the dual window."""
         frames_BSNF = jnp.moveaxis(estimates_BNFSK[..., 0], 3, 1)
         waves_BST = transforms.overlap_add(
             frames_BSNF * transforms.dual_window(self.window, self.settings.hop_length),

@@ -1,4 +1,4 @@
-"""Recordings on this machine, in threads that share one compiled model."""
+"""Engine that separates recordings in threads, which share one compiled model."""
 
 import concurrent.futures
 import threading
@@ -9,33 +9,38 @@ from sep.separation.recordings import Task
 
 
 class _Stopped(BaseException):
-    """Raised inside a job when the command ends early."""
+    """Ends the work of a thread; `Worker` does not catch it."""
 
 
 def run(
-    request: Request, tasks: list[Task], jobs: int, tell: Callable[[int, float], None]
+    request: Request,
+    tasks: list[Task],
+    jobs: int,
+    progress: Callable[[int, float], None],
 ) -> Iterator[tuple[int, Outcome]]:
-    """See `engines`. By default one recording at a time: the model uses all cores.
+    """Separates recordings: see `sep.separation.engines`.
+
+    By default one recording is separated at a time, because a model uses all cores.
 
     Raises:
-      UserError: the model or the request is none.
+      UserError: there is no such model, or it lacks a stem of the request.
     """
     worker, stop = Worker(request), threading.Event()
 
-    def work(number: int, task: Task) -> tuple[int, Outcome]:
-        def told(seconds: float) -> None:
+    def separate(number: int, task: Task) -> tuple[int, Outcome]:
+        def on_progress(seconds: float) -> None:
             if stop.is_set():
                 raise _Stopped
-            tell(number, seconds)
+            progress(number, seconds)
 
-        return number, worker(task, told)
+        return number, worker(task, on_progress)
 
     with concurrent.futures.ThreadPoolExecutor(jobs or 1) as pool:
-        waiting = [pool.submit(work, *each) for each in enumerate(tasks)]
+        futures = [pool.submit(separate, *each) for each in enumerate(tasks)]
         try:
-            for done in concurrent.futures.as_completed(waiting):
-                yield done.result()
-        except BaseException:  # Ctrl-C, say: what is in hand ends and leaves nothing
+            for future in concurrent.futures.as_completed(futures):
+                yield future.result()
+        except BaseException:  # for example KeyboardInterrupt: the threads must end, too
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,26 +1,29 @@
 """Corrupt files as they occur in real folders, and files with unusual names."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 from sounds import noise, save
 
 
-def truncated(path):
+def truncated(path: Path) -> None:
     whole = save(path, noise(60_000)).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
 
-def not_numbers(path):
+def not_numbers(path: Path) -> None:
     wave_TC = noise()
     wave_TC[4321] = np.nan
     save(path, wave_TC, subtype="FLOAT")
 
 
-def huge(path):
+def huge(path: Path) -> None:
     save(path, 1e6 * noise(), subtype="FLOAT")
 
 
 # Name: (function that makes the file, part of the error message).
-SPOILT = {
+CORRUPT: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated.flac": (truncated, "cannot be read as sound"),
     "nothing.wav": (lambda path: path.write_bytes(b""), "is empty"),
     "text.wav": (lambda path: path.write_text("no sound " * 99), "cannot be read as sound"),
@@ -34,9 +37,9 @@ SPOILT = {
 UNUSUAL = ("Für Elise, 音楽.wav", f"{'long ' * 39}x.flac", "a.b.c.ogg", "-x %s {y}.wav")
 
 
-def add_spoilt(folder):
+def add_corrupt(folder: Path) -> list[Path]:
     """Writes one file of each kind to a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (make, _) in SPOILT.items():
+    for name, (make, _) in CORRUPT.items():
         make(folder / name)
-    return [folder / name for name in SPOILT]
+    return [folder / name for name in CORRUPT]
