@@ -44,7 +44,7 @@ def main() -> None:
     began = time.perf_counter()
     ours = tools["sep"]()
     first = time.perf_counter() - began
-    seconds = {name: [] for name in tools}
+    seconds: dict[str, list[float]] = {name: [] for name in tools}
     for _ in range(args.rounds):
         for name, score in tools.items():
             began = time.perf_counter()

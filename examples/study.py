@@ -181,7 +181,7 @@ def main(argv: list[str]) -> int:
         config = ROOT / "configs" / f"{one.config}.py"
         earlier = ",".join(str(table_of(name)) for name in one.start)
         start = [f"--from={earlier}"] if earlier else []
-        command = [
+        command: list[str | Path] = [
             *(sys.executable, ROOT / "study.py", f"--config={config}"),
             *(f"--data={_DATA.value}", f"--tests={_TESTS.value}"),
             *(f"--out={out / one.name}", f"--tflop={one.times * _TFLOP.value:g}"),

@@ -59,7 +59,7 @@ OPENUNMIX = {
 TIMBRE = {"formant_semitones": 1.5, "body_db": 2.0, "tilt_db": 1.5}
 STEREO = {"model.stereo": True, "data.channels": 2, "data.batch_size": 2}
 ANY_WIDTH = {"data.width": 1.0, "data.diffuse": 1.0, "data.mono": 0.1}
-CANDIDATES = {
+CANDIDATES: dict[str, dict[str, Any]] = {
     "base": {},
     "short frames": {"model.log_magnitude": SHORT},
     "longer frames": {"model.log_magnitude": {"n_fft": 16384, "hop_length": 4096}},

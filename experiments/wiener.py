@@ -14,7 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import flags
-from numpy.typing import ArrayLike
 
 import sep
 from sep import audio, cli
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> None:
         estimates_SCT = separation.to_array(file_of(track / "mixture"))
         tracks.append((np.stack(references), estimates_SCT))
 
-    def score(refine: Callable[[np.ndarray], ArrayLike]) -> float:
+    def score(refine: Callable[[np.ndarray], np.ndarray | jax.Array]) -> float:
         """Mean SI-SDR in dB of refined stems."""
         values = [
             si_sdr(reference_CT.ravel(), np.ravel(estimate_CT))
@@ -56,9 +55,9 @@ def main(argv: list[str]) -> None:
     print("|---" * (len(EXPONENTS) + 2) + "|")
     for n_fft in FRAMES:
         filters = [partial(wiener.refine, n_fft=n_fft, exponent=e) for e in EXPONENTS]
-        filters = [jax.jit(refine) for refine in filters]
-        scores = [score(refine) for refine in filters]
-        scores.append(score(partial(each_channel, filters[1])))
+        compiled = [jax.jit(refine) for refine in filters]
+        scores = [score(refine) for refine in compiled]
+        scores.append(score(partial(each_channel, compiled[1])))
         print(f"| {n_fft} | {' | '.join(f'{value:.2f}' for value in scores)} |", flush=True)
 
 

@@ -5,6 +5,7 @@ import importlib
 import io
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +39,10 @@ def run_command(name: str, *arguments: object, folder: Path) -> Done:
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(messages),
+        warnings.catch_warnings(),
         _restored(f"sep.cli.{name}"),
     ):
+        warnings.simplefilter("ignore", DeprecationWarning)  # as in a process
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
@@ -57,7 +60,7 @@ def run_command(name: str, *arguments: object, folder: Path) -> Done:
 def _restored(module: str) -> Iterator[None]:
     """Removes a command's flags afterwards: other commands have flags of the same names."""
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-    registered, verbosity = set(flags.FLAGS), logging.get_verbosity()
+    before, verbosity = set(flags.FLAGS), logging.get_verbosity()
     sys.modules.pop(module, None)
     try:
         yield
@@ -65,7 +68,9 @@ def _restored(module: str) -> Iterator[None]:
         for name, handler in handlers.items():
             signal.signal(name, handler)
         flags.FLAGS.unparse_flags()
-        for name in set(flags.FLAGS) - registered:
-            delattr(flags.FLAGS, name)
+        for name in set(flags.FLAGS) - before:
+            owner = flags.FLAGS.find_module_defining_flag(name, "")
+            if owner == module or name.partition(".")[0] == "config":
+                delattr(flags.FLAGS, name)
         sys.modules.pop(module, None)
         logging.set_verbosity(verbosity)

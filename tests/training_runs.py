@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from commands import run_command
+from commands import Done, run_command
 
 ROOT = Path(__file__).parents[1]
 STEPS = 100
@@ -52,9 +52,14 @@ def noise_stems(folder: Path) -> None:
             soundfile.write(path, 0.1 * noise.standard_normal(16_000), 8000)
 
 
+def call(folder: Path, workdir: str, *flags: str) -> Done:
+    """Runs train.py in this process; the run begins, or resumes from its checkpoint."""
+    return run_command("train", *FLAGS, f"--workdir={workdir}", *flags, folder=folder)
+
+
 def train_here(folder: Path, workdir: str, *flags: str) -> None:
-    """Trains to the end in this process, from the beginning or from the last checkpoint."""
-    done = run_command("train", *FLAGS, f"--workdir={workdir}", *flags, folder=folder)
+    """Trains to the end in this process."""
+    done = call(folder, workdir, *flags)
     assert done.returncode == 0, done.stderr
 
 

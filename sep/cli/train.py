@@ -27,7 +27,6 @@ TPU pods, Slurm and Open MPI, --coordinator=auto is enough.
 """
 
 import contextlib
-import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +36,9 @@ from ml_collections import config_flags
 
 from sep import cli, config
 from sep.errors import UserError
-from sep.runtime.files import locked, replacing
-from sep.runtime.settings import MACHINE, RUN, as_dict, from_dict
-from sep.training.settings import RunSettings, run_differences
+from sep.runtime.files import locked
+from sep.runtime.settings import MACHINE, RUN
+from sep.training.settings import RunSettings, run_record
 
 if TYPE_CHECKING:
     from sep.data.material import Material
@@ -199,23 +198,19 @@ def claim(workdir: Path, settings: RunSettings) -> None:
       UserError: settings differ with which a run cannot be resumed, or the file cannot be
         read as a config.
     """
-    path = workdir / "config.json"
+    record = run_record(workdir, settings, RUN, MACHINE)
     if took_a_step(workdir):
-        try:
-            before = from_dict(RunSettings, json.loads(path.read_text()))
-        except (OSError, ValueError, UserError):
+        found = record.claim(
+            "was made with another config",
+            "use its settings or another --workdir",
+            "the config of the run in this folder",
+        )
+        if found is None:
             raise UserError(
-                f"{path}: cannot be read as the config of the run in this folder; use "
-                "another --workdir"
-            ) from None
-        found = "; ".join(run_differences(before, settings, RUN, MACHINE))
-        if found:
-            raise UserError(
-                f"{workdir}: was made with another config ({found}); use its settings or "
-                "another --workdir"
+                f"{record.path}: is missing, though the folder contains a run; use another "
+                "--workdir"
             )
-    with replacing(path) as part:
-        part.write_text(json.dumps(as_dict(settings), indent=2))
+    record.write(indent=2)
 
 
 def took_a_step(workdir: Path) -> bool:

@@ -5,8 +5,7 @@ Shapes: C channel (2), T sample.
 
 import hashlib
 import itertools
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import sep
 from sep import audio
 from sep.data.folders import SPLITS
 from sep.errors import UserError
-from sep.runtime.files import read_toml, replacing
+from sep.runtime.files import read_toml
 from sep.runtime.progress import progress_bar
+from sep.runtime.record import Record
 
 MANIFEST = "manifest.json"
 RATE = 44100  # Hz, of all files that are written
@@ -74,9 +74,7 @@ def make_set(split_file: Path, root: Path, out: Path, passages: Passages) -> lis
                     entries.append(write(place, out, sixteen_bit(waves[path])))
         else:
             entries += write_tracks(out, split, recordings, waves, passages)
-    text = json.dumps({"version": sep.__version__, "files": entries}, indent=1)
-    with replacing(out / MANIFEST) as part:
-        part.write_text(text + "\n")
+    Record(out / MANIFEST, {}).write({"version": sep.__version__, "files": entries})
     return entries
 
 
@@ -213,20 +211,17 @@ def refuse_overwriting(splits: Splits, out: Path) -> None:
 
 def refuse_leftovers(out: Path, planned: set[str]) -> None:
     """Raises UserError if files of an earlier set are in `out` that are not planned now."""
-    manifest = out / MANIFEST
-    try:
-        before = {entry["file"] for entry in json.loads(manifest.read_text())["files"]}
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{manifest}: is not the manifest of a set; choose another --out"
-        ) from None
-    if left := sorted(name for name in before - planned if (out / name).exists()):
-        raise UserError(
-            f"{out / left[0]}: belongs to another set ({len(left)} such files); delete "
-            "them, or choose another --out"
-        )
+
+    def left(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+        names = {entry["file"] for entry in before["files"]} - planned
+        found = sorted(name for name in names if (out / name).exists())
+        return [f"{found[0]}, {len(found)} in all"] if found else []
+
+    Record(out / MANIFEST, {}, left).claim(
+        "contains files of another set",
+        "delete them, or choose another --out",
+        "the manifest of a set",
+    )
 
 
 def write_tracks(

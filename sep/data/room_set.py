@@ -5,7 +5,7 @@ continued, and a larger count adds rooms to a set.
 """
 
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sep import audio
 from sep.data import rooms
 from sep.errors import UserError
 from sep.runtime import processes
-from sep.runtime.files import replacing
+from sep.runtime.record import Record, differences
 
 MANIFEST = "manifest.json"
 _LONGEST = 4.0  # seconds; later sound is below -60 dB in nearly every room
@@ -51,7 +51,7 @@ def make_set(
     count = max(count, known)
     paths = [path_of(out, number) for number in range(count)]
     found = [facts(path) for path in paths if path.exists()]
-    _write_manifest(out, settings | {"count": count, "rooms": found})
+    Record(out / MANIFEST, settings).write(settings | {"count": count, "rooms": found})
     return found
 
 
@@ -73,33 +73,28 @@ def claim(out: Path, settings: dict[str, int]) -> int:
     Raises:
       UserError: the folder has rooms of other settings or without a manifest.
     """
-    path = out / MANIFEST
-    if not path.exists():
-        if path_of(out, 0).exists():
-            raise UserError(
-                f"{out}: contains files that are not of a set of rooms; choose another "
-                "--out"
-            )
-        _write_manifest(out, settings | {"count": 0, "rooms": []})
-        return 0
-    try:
-        found = json.loads(path.read_text())
-        same = all(found[name] == value for name, value in settings.items())
-        count = int(found["count"])
-    except (OSError, ValueError, KeyError, TypeError):
+    record = Record(out / MANIFEST, settings, _differences)
+    found = record.claim(
+        "contains rooms of another seed or sample rate",
+        "choose another --out",
+        "the manifest of a set of rooms",
+    )
+    if found is not None:
+        return int(found["count"])
+    if path_of(out, 0).exists():
         raise UserError(
-            f"{path}: is not the manifest of a set of rooms; choose another --out"
-        ) from None
-    if not same:
-        raise UserError(
-            f"{out}: contains rooms of another seed or sample rate; choose another --out"
+            f"{out}: contains files that are not of a set of rooms; choose another --out"
         )
-    return count
+    record.write(settings | {"count": 0, "rooms": []})
+    return 0
 
 
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    with replacing(out / MANIFEST) as part:
-        part.write_text(json.dumps(manifest, indent=1) + "\n")
+def _differences(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """See `Record`. Raises ValueError, KeyError or TypeError if it is no such manifest."""
+    int(before["count"])
+    if missing := asked.keys() - before.keys():
+        raise KeyError(min(missing))
+    return differences(before, asked)
 
 
 def make_room(out: Path, number: int, seed: int, sample_rate: int) -> None:

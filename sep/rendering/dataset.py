@@ -148,7 +148,7 @@ def is_made(options: RenderOptions, piece: PlannedPiece) -> bool:
     manifest = made.claim(
         "was rendered with other instruments, seed or settings",
         "choose another --out, or delete it",
-        "manifest of a piece",
+        "the manifest of a piece",
     )
     if manifest is None:
         return False

@@ -63,7 +63,7 @@ class Record:
         Args:
           other: what the folder contains if the record is of other work.
           cure: what to do then.
-          damaged: what the file is not, if it is no record.
+          damaged: what the file should be, if it is something else.
 
         Raises:
           UserError: the record is of other work, or damaged.
@@ -74,7 +74,7 @@ class Record:
         except FileNotFoundError:
             return None
         except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{self.path}: is no {damaged}; {cure}") from None
+            raise UserError(f"{self.path}: is not {damaged}; {cure}") from None
         if differing:
             reasons = "; ".join(differing)
             raise UserError(f"{self.path.parent}: {other} ({reasons}); {cure}")

@@ -2,10 +2,8 @@
 
 import json
 import math
-import re
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sep.model.release import load_model
 from sep.runtime.files import locked, replacing
 from sep.runtime.settings import changed
 from sep.separation.inference import Separation
+from sep.study.memory import peak_memory_mb
 from sep.study.plan import EXCERPT, MEMORY, RESULT, SCORES, Budget, Job
 from sep.training import flops
 from sep.training.checkpoints import CHECKPOINTS
@@ -32,7 +31,6 @@ from sep.training.settings import RunSettings
 from sep.training.validate_config import check
 
 _TIMED_SECONDS = 40.0  # of sound: several chunks
-_STATUS = Path("/proc/self/status")
 
 
 class Interrupted(UserError):
@@ -155,15 +153,3 @@ def speed(release: Path, folder: Path) -> float:
         separation(wave_TC, rate)
         seconds = time.perf_counter() - began
     return len(wave_TC) / rate / seconds
-
-
-def peak_memory_mb() -> float:
-    """Returns the peak memory of this process so far in MB; NaN if it is unknown."""
-    if _STATUS.exists():  # Linux, where ru_maxrss includes the peak of the parent process
-        (line,) = re.findall(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
-        return int(line) * 1024 / 1e6
-    if sys.platform == "darwin":
-        import resource  # not on Windows
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return math.nan

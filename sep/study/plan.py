@@ -14,21 +14,20 @@ OUT/results.csv, ...       the report
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sep.errors import UserError
-from sep.runtime.files import replacing
+from sep.runtime.record import Record
 from sep.runtime.settings import MACHINE, as_dict, changed, from_dict, resumable
 from sep.runtime.settings import differences as settings_differences
-from sep.training.settings import RunSettings, run_differences
+from sep.training.settings import RunSettings, run_record
 
 RESULTS = "results.csv"  # in OUT: a row for each cell, test and source
 RATES = "rates.json"  # in OUT: learning rates by architecture
 SCORES = "scores.csv"  # in a cell's folder: scores of every track
 MEMORY = "memory.json"  # in a cell's folder: peak memory of its training
-CONFIG = "config.json"  # in a cell's folder
 RESULT = "result.json"  # in a cell's folder, written last: the cell is finished
 EXCERPT = "excerpt"  # folder in OUT, and name of that test set
 SOME_FAILED = 3  # exit status if some cells failed and the others are finished
@@ -106,21 +105,16 @@ class Job(NamedTuple):
 
     def check(self) -> None:
         """Raises UserError if the folder contains a run with another config."""
-        path = self.folder / CONFIG
-        if not path.exists():
-            return
-        before = from_dict(RunSettings, json.loads(path.read_text()))
-        if found := "; ".join(run_differences(before, self.settings, MACHINE)):
-            raise UserError(
-                f"{self.folder}: contains a run with another config ({found}); remove it, "
-                "or use another --out"
-            )
+        run_record(self.folder, self.settings, MACHINE).claim(
+            "contains a run with another config",
+            "remove it, or use another --out",
+            "the config of a run",
+        )
 
     def claim(self) -> None:
         """Writes the config to the folder. Raises UserError as `check` does."""
         self.check()
-        with replacing(self.folder / CONFIG) as part:
-            part.write_text(json.dumps(as_dict(self.settings), indent=2))
+        run_record(self.folder, self.settings, MACHINE).write(indent=2)
 
 
 class Study(NamedTuple):
@@ -198,20 +192,17 @@ class Study(NamedTuple):
         Raises:
           UserError: the folder contains a study with other settings.
         """
-        path = self.out / "study.json"
         fields = self._asdict() | {"config": as_dict(self.settings)}
         del fields["out"], fields["settings"]
         now = json.loads(json.dumps(fields, default=lambda path: str(path.resolve())))
-        if path.exists() and (found := differences(json.loads(path.read_text()), now)):
-            raise UserError(
-                f"{self.out}: contains another study ({'; '.join(found)}); use its "
-                "settings or another --out"
-            )
-        with replacing(path) as part:
-            part.write_text(json.dumps(now, indent=2))
+        record = Record(self.out / "study.json", now, differences)
+        record.claim(
+            "contains another study", "use its settings or another --out", "a study"
+        )
+        record.write(indent=2)
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Returns the differences of two study.json, each as "NAME was X and is Y".
 
     Settings of the machine may differ, and so may the seed, since each cell has one.

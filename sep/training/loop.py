@@ -39,7 +39,7 @@ PROFILE = "profile"  # folder in a workdir
 _TRACED = range(3, 8)  # batches of this process whose steps are traced, after compilation
 
 
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """Everything that a run needs for its next step.
 
     Attributes:
@@ -92,7 +92,7 @@ def fit(
     """
     is_leader = devices.is_leader()
     checkpoints = Checkpoints(workdir)
-    prepared = _prepare(run, material, checkpoints)
+    prepared = prepare(run, material, checkpoints)
     first_step = int(prepared.state.step)
     batches = _batches(run, material.train, first_step)
     if profile and is_leader:
@@ -130,7 +130,7 @@ def _batches(run: RunSettings, stems: Stems, first_step: int) -> Iterator[np.nda
     )
 
 
-def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> _Prepared:
+def prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> Prepared:
     """Builds the functions, and restores the newest state or makes the first one."""
     mesh, names = devices.data_mesh(), run.model.outputs
     crops_BSCT = validation_crops(run, material.valid)
@@ -149,7 +149,7 @@ def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> 
         names=names,
         put=partial(devices.split_rows, mesh),
     )
-    return _Prepared(
+    return Prepared(
         checkpoints.restore(state),
         rooms_RL,
         make_train_step(separator, optimiser, run.train, mix_of(run), mesh),
@@ -161,7 +161,7 @@ def _prepare(run: RunSettings, material: Material, checkpoints: Checkpoints) -> 
 
 def _train(
     run: RunSettings,
-    prepared: _Prepared,
+    prepared: Prepared,
     batches: Iterator[np.ndarray],
     checkpoints: Checkpoints,
     progress: Progress,

@@ -1,11 +1,25 @@
 """Settings of training, and of a whole training run."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from sep.data.settings import DataSettings
 from sep.model.settings import ModelSettings, SeparationSettings
-from sep.runtime.settings import RUN, differences, part, resumable, setting
+from sep.runtime.record import Record
+from sep.runtime.settings import (
+    RUN,
+    as_dict,
+    differences,
+    from_dict,
+    part,
+    resumable,
+    setting,
+)
+
+CONFIG = "config.json"  # in a workdir: the settings of its run
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,21 @@ class RunSettings:
     def eval_length(self) -> int:
         """Length of a validation example in samples."""
         return round(self.train.eval_seconds * self.model.sample_rate)
+
+
+def run_record(folder: Path, run: RunSettings, *allowed: str) -> Record:
+    """Returns the record of a run, FOLDER/config.json: its settings.
+
+    Args:
+      folder: workdir of the run.
+      run: settings of the command.
+      *allowed: see `run_differences`.
+    """
+
+    def compare(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+        return run_differences(from_dict(RunSettings, before), run, *allowed)
+
+    return Record(folder / CONFIG, as_dict(run), compare)
 
 
 def run_differences(before: RunSettings, now: RunSettings, *allowed: str) -> list[str]:

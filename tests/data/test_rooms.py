@@ -139,10 +139,10 @@ def test_players_and_microphones_stay_inside(seed):
 
 def test_simulated_rooms_differ_widely_and_are_reproducible():
     pytest.importorskip("pyroomacoustics")
-    waves = [rooms.simulate(np.random.default_rng([0, n]), 8000) for n in (0, 4)]
+    waves = [rooms.simulate(np.random.default_rng([0, n]), 8000) for n in (2, 3)]
     times = sorted(rooms.reverberation_time(wave, 8000) for wave in waves)
     assert times[0] < 0.4 and 1.2 < times[1] < 3.5
-    again = rooms.simulate(np.random.default_rng([0, 0]), 8000)
+    again = rooms.simulate(np.random.default_rng([0, 2]), 8000)
     np.testing.assert_array_equal(again, waves[0])
     for wave in waves:
         assert wave.dtype == np.float32 and np.abs(wave).max() == 1

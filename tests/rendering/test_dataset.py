@@ -242,7 +242,7 @@ def test_a_file_that_is_no_manifest_is_named(orchestra, tmp_path, text):
     path = tmp_path / "00000-composed" / MANIFEST
     path.parent.mkdir()
     path.write_text(text)
-    with pytest.raises(UserError, match=f"{path}: is no manifest of a piece"):
+    with pytest.raises(UserError, match=f"{path}: is not the manifest of a piece"):
         dataset.is_made(
             prepare(orchestra, tmp_path), PlannedPiece(0, path.parent.name, None)
         )

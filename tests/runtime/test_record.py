@@ -13,7 +13,7 @@ def record(folder, **asked):
 
 
 def claim(of):
-    return of.claim("was made otherwise", "choose another --out", "list of rooms")
+    return of.claim("was made otherwise", "choose another --out", "a list of rooms")
 
 
 def test_the_same_work_matches_and_is_claimed(tmp_path):
@@ -42,7 +42,7 @@ def test_damaged_records_do_not_match_and_are_refused(tmp_path, text):
     made = record(tmp_path, seed=1)
     made.path.write_text(text)
     assert made.matching() is None
-    with pytest.raises(UserError, match=r"record\.json: is no list of rooms; choose"):
+    with pytest.raises(UserError, match=r"record\.json: is not a list of rooms; choose"):
         claim(made)
 
 

@@ -20,7 +20,7 @@ from sep.separation.recordings import Task
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RECORDINGS = 50
+RECORDINGS = 30
 
 
 class Lost(Exception):

@@ -17,6 +17,12 @@ import pytest
 import soundfile
 from sounds import noise, save
 
+from sep import audio
+from sep.cli.reporting import TextReporter
+from sep.separation.engines import local
+from sep.separation.jobs import Request
+from sep.separation.recordings import plan_tasks
+
 RATE = 16000  # the small model's
 
 
@@ -45,8 +51,8 @@ def test_json_output(place):
     save(place.folder / "json" / "a.wav", noise(16_000, 2), RATE)
     save(place.folder / "json" / "b.wav", noise(8000, 32), RATE)
     done = place.run("--json", "--out=json-out", "--minus=piano", "json")
-    first, second, last = map(json.loads, done.output.splitlines())
-    assert done.status == 1 and done.messages == ""
+    first, second, last = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 1 and done.stderr == ""
     took = first.pop("took")
     assert 0 < took < 60
     assert first == {
@@ -66,7 +72,7 @@ def test_every_flag_has_its_effect(place):
         "--duration=0.5", "--format=flac", "--subtype=PCM_24", "--overlap=0.3",
         "--shifts=2", "--norefine", "--out=flags-out", "flags.wav",
     )  # fmt: skip
-    assert done.status == 0, done.messages
+    assert done.returncode == 0, done.stderr
     folder = place.folder / "flags-out" / "flags"
     for name in ("violin", "minus_violin", "remix"):
         info = soundfile.info(folder / f"{name}.flac")
@@ -88,42 +94,56 @@ def test_quiet_prints_errors_only(place):
     assert done == (1, "", "error: none.wav: no such file\n")
 
 
-def on_terminal(place, *args):
-    """Text that separate.py writes to a terminal of 120 columns."""
+@contextlib.contextmanager
+def terminal(written):
+    """Makes standard output and error a terminal of 120 columns.
+
+    Args:
+      written: list to which the text is appended when the context ends.
+    """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 30, 120, 0, 0))
-    written = []
+    blocks = []
 
     def read():
         with contextlib.suppress(OSError):  # raised once the other end is closed
             while block := os.read(ours, 4096):
-                written.append(block)
+                blocks.append(block)
 
     reader = threading.Thread(target=read)
     reader.start()
     with (
-        open(its, "w", encoding="utf-8") as terminal,
-        contextlib.redirect_stdout(terminal),
-        contextlib.redirect_stderr(terminal),
+        open(its, "w", encoding="utf-8") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(screen),
     ):
-        status = place.main(*args)
+        yield
     reader.join()
     os.close(ours)
-    text = b"".join(written).decode()
-    assert status == 0, text
-    return text
+    written.append(b"".join(blocks).decode())
 
 
-def test_a_terminal_shows_a_progress_bar_and_a_summary(place):
+def test_a_terminal_shows_a_progress_bar_and_a_summary(tmp_path, model, shared_models):
     for number in range(3):
-        save(place.folder / "many" / f"{number}.wav", noise(32_000 + number), RATE)
-    text = on_terminal(place, "--out=m", "many")
+        save(tmp_path / "in" / f"{number}.wav", noise(32_000 + number), RATE)
+    tasks, written = plan_tasks([str(tmp_path / "in")], tmp_path / "out"), []
+    with terminal(written), TextReporter(tasks, audio.WHOLE) as reporter:
+        for outcome in local.run(Request(str(model)), tasks, 1, reporter.progress):
+            reporter.add(*outcome)
+    (text,) = written
     bar = r"\d\.wav: +\d+% \|.*\| \d+/6 s, [\d.]+x \[[\d:]+ left\]"
     assert re.search(bar, text), text
     assert "3 recordings: 3 separated, 0 skipped, 0 failed; 6 s of sound" in text
+    assert reporter.exit_status == 0
+
+
+def test_skipped_recordings_are_counted(place):
+    for number in range(3):
+        save(place.folder / "many" / f"{number}.wav", noise(900), RATE)
+    assert place.run("--out=m", "many").stdout.count(" -> m/") == 3
     done = place.run("--out=m", "--skip_existing", "many")
-    assert done.output.count("skipped, its outputs in m/") == 3
-    assert "0 separated, 3 skipped, 0 failed" in done.output
+    assert done.stdout.count("skipped, its outputs in m/") == 3
+    assert "0 separated, 3 skipped, 0 failed" in done.stdout
 
 
 def test_parallel_jobs_give_the_same_files(place):
@@ -131,7 +151,7 @@ def test_parallel_jobs_give_the_same_files(place):
         wave_TC = noise(9000 + 3000 * number, 2)
         save(place.folder / "jobs" / f"{number}.wav", wave_TC, 22050)
     for jobs in (1, 3):
-        assert place.run(f"--jobs={jobs}", f"--out=jobs{jobs}", "jobs").status == 0
+        assert place.run(f"--jobs={jobs}", f"--out=jobs{jobs}", "jobs").returncode == 0
     paths = list((place.folder / "jobs1").rglob("*.wav"))
     assert len(paths) == 8
     for path in paths:
@@ -149,8 +169,8 @@ def test_a_process_separates_files_with_unusual_names(place):
     for name in ODD:
         save(place.folder / "odd" / name, noise(100), RATE)
     done = place.run_process("--out=odd-out", "--", *[f"odd/{name}" for name in ODD], "odd")
-    assert (done.status, done.messages) == (0, "")
-    assert len(done.output.splitlines()) == len(ODD) + 1
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(ODD) + 1
     folders = {path.name for path in (place.folder / "odd-out").iterdir()}
     assert folders == {Path(name).stem for name in ODD}
 
@@ -181,7 +201,7 @@ def test_wrong_use_is_reported_in_one_line(place, name):
     save(place.folder / "odd.wav", noise(100), 12345)
     args, reason = WRONG[name]
     done = place.run("--out=wrong", *args)
-    (line,) = done.messages.splitlines()
-    assert (done.status, done.output) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
     assert line.startswith("error: ") and reason in line
     assert not (place.folder / "wrong").exists()

@@ -1,4 +1,4 @@
-"""Takes one training step as one process of some, and saves its rows and the gradient.
+"""Takes one training step as one of several processes; saves its rows and the gradient.
 
 python one_of_many.py PORT PROCESS PROCESSES FOLDER (run by test_devices.py)
 """
@@ -20,37 +20,46 @@ from sep.training.loop import first_state, validation_crops
 from sep.training.step import make_eval_step, make_train_step, mix_of, validate
 
 NAMES = ("piano", "violin")
-RATE = 1e4  # of learning: parameters move by the gradient times this, and hardly round it
+RATE = 1e4  # learning rate: parameters move by so many gradients, with little rounding
 
 
-def main(port, process, processes, folder):
+def main(port: int, process: int, processes: int, folder: Path) -> None:
+    """Writes FOLDER/PROCESS_of_PROCESSES.npz."""
     if processes > 1:
         devices.connect(f"localhost:{port}", process, processes)
-    config = small_run(1, "magnitude", "lstm")
-    config = changed(config, {"data.batch_size": 8, "data.cache": str(folder / "cache")})
-    config = changed(config, {"train.eval_crops": 5, "train.accumulate": 2})
+    run = changed(
+        small_run(1, "magnitude", "fnn"),
+        {
+            "data.batch_size": 8,
+            "data.crop_seconds": 0.05,
+            "data.cache": str(folder / f"cache-{processes}"),
+            "train.eval_crops": 5,
+            "train.eval_seconds": 0.05,
+            "train.accumulate": 2,
+        },
+    )
     found = stems.load(
-        folder / "data" / "train", NAMES, 44100, config.data.cache,
+        folder / "data" / "train", NAMES, 44100, run.data.cache,
         strict=True, missing_is_silence=False,
     )  # fmt: skip
     mesh = devices.data_mesh()
     assert mesh.size == 4 or processes == 1
-    separator, optimiser = build(config.model), optax.sgd(RATE)
+    separator, optimiser = build(run.model), optax.sgd(RATE)
     rooms_RL = np.zeros((0, 100), np.float32)
-    state = first_state(config, found, rooms_RL, separator, optimiser, "")
+    state = first_state(run, found, rooms_RL, separator, optimiser, "")
     state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
     batches = pipeline.batches(
-        found, NAMES, config.data, crop=config.crop_length, seed=1, first_step=0,
+        found, NAMES, run.data, crop=run.crop_length, seed=1, first_step=0,
         process=process, processes=processes,
     )  # fmt: skip
     rows_BSCT = next(batches)
     before = jax.device_get(state.params)
-    crops_BSCT = validation_crops(config, found)
+    crops_BSCT = validation_crops(run, found)
     scores = validate(
         make_eval_step(separator, mesh), state.ema, crops_BSCT, 8, NAMES,
         lambda rows: devices.split_rows(mesh, rows),
     )  # fmt: skip
-    step = make_train_step(separator, optimiser, config.train, mix_of(config), mesh)
+    step = make_train_step(separator, optimiser, run.train, mix_of(run), mesh)
     arrays = state, devices.join_rows(mesh, rows_BSCT), rooms_RL
     program = step.lower(*arrays).compile()
     gathers = program.as_text().count("all-gather")

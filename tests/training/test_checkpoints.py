@@ -1,7 +1,10 @@
-"""Release files: what is saved comes back, and what is no model is refused."""
+"""Checkpoints and release files: written, read, and refused if they are of no use."""
 
+import gc
 import json
 import shutil
+import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -40,11 +43,12 @@ def test_a_model_comes_back(model, tmp_path, dtype, tolerance):
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
-def test_the_best_model_is_kept_and_separates_as_the_config_says(model, tmp_path):
+def test_the_best_model_is_kept_with_the_separation_of_the_config(model, tmp_path):
     path = tmp_path / "model.safetensors"
     separation = SeparationSettings(overlap=0.2)
     for step, score in ((1, 3.0), (2, 5.0), (3, 4.0)):
-        BestModel(path, model.settings, separation, {}).offer(step, score, model.params)
+        best = BestModel(path, model.settings, separation, {})
+        best.save_if_better(step, score, model.params)
     assert load_model(str(path)).metadata["step"] == "2"
     longer = SeparationSettings(overlap=0.2, wiener_seconds=0.5)
     BestModel(path, model.settings, longer, {})
@@ -54,7 +58,7 @@ def test_the_best_model_is_kept_and_separates_as_the_config_says(model, tmp_path
 
 
 def write_release(path, config, params, **metadata):
-    """A release file with this config, whatever it is."""
+    """Writes a release file with any config; returns its path."""
     arrays = {name: np.zeros(3, np.float32) for name in params}
     facts = {"format": FORMAT, "config": json.dumps(config), **metadata}
     save_file(arrays, path, metadata=facts)
@@ -62,8 +66,8 @@ def write_release(path, config, params, **metadata):
 
 
 @pytest.mark.parametrize("name", ["magnitude", "log_magnitude", "complex", "mel"])
-def test_an_older_file_means_what_it_meant_then(tmp_path, name):
-    """Settings that came later were without effect: see `absent` in the declarations."""
+def test_an_older_file_has_the_same_meaning_as_before(tmp_path, name):
+    """Settings that were added later have no effect: see `absent` in the declarations."""
     model = as_dict(small_model(name, "harmonic"))
     later = {"onset_n_fft": 0, "dft": "fft"}
     later |= {"with_magnitude": False} if name == "complex" else {}
@@ -107,7 +111,7 @@ def test_settings_of_files_are_checked(tmp_path):
             load_model(write_release(path, config, ["x"]))
 
 
-def test_what_is_no_model_is_refused(model, tmp_path):
+def test_files_that_are_no_models_are_refused(model, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(b"not at all")
     with pytest.raises(UserError, match=r"m\.safetensors: is not a release file"):
@@ -139,14 +143,69 @@ def test_a_model_that_does_not_fit_its_settings_is_refused(model):
         Separation(model._replace(params={"x": np.zeros(3)}))
 
 
-def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_disk_without_room_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
     checkpoints, state = Checkpoints(tmp_path), {"x": jax.numpy.zeros(1000)}
     checkpoints.save(1, state)
     free = shutil.disk_usage(tmp_path)._replace(free=5000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    with pytest.raises(UserError, match="0 MB are free, a checkpoint needs 0"):
+    with pytest.raises(UserError, match="0.0 MB are free, a checkpoint needs 0.0 MB"):
         checkpoints.save(2, state)
     checkpoints.close()
     again = Checkpoints(tmp_path)
     np.testing.assert_array_equal(again.restore({"x": jax.numpy.ones(1000)})["x"], 0)
+    again.close()
+
+
+SPEC = '[tensorstore_spec=\'{"driver":"zarr","chunks":[20],"create":true}\']'
+CODE = "[os_error_code='27']"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f'Error opening "zarr": file 4: File too large {CODE} {SPEC}', "File too large"),
+        (f'Error opening "zarr": file 4: File too large {SPEC} {CODE}', "File too large"),
+        ("Tree structures differ: x\nand much more", "Tree structures differ: x"),
+        ("", "OSError"),
+    ],
+)
+def test_a_failed_write_is_one_line_with_the_reason(tmp_path, monkeypatch, text, reason):
+    """Nothing is printed about the writes that Orbax abandons, now or later."""
+    checkpoints = Checkpoints(tmp_path)
+
+    async def write():
+        raise AssertionError("Orbax closed the loop before this began")
+
+    def save(*_, **__):
+        write()  # never awaited
+        raise OSError(text)
+
+    monkeypatch.setattr(checkpoints._manager, "save", save)
+    with pytest.raises(UserError) as error:
+        checkpoints.save(1, {"x": jax.numpy.zeros(3)})
+    assert f"checkpoints: cannot be written ({reason}); free some" in str(error.value)
+    del error
+    gc.collect()
+    checkpoints.close()
+
+
+def test_only_errors_of_the_closed_loop_are_not_reported(tmp_path, monkeypatch):
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    for _ in range(2):
+        Checkpoints(tmp_path).close()
+    for message in ("Event loop is closed", "a fault"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(message)))
+    (unraisable,) = reported
+    assert str(unraisable.exc_value) == "a fault"
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"x": jax.numpy.zeros(3)})
+    checkpoints.close()
+    again = Checkpoints(tmp_path)
+    assert again.has_state
+    with pytest.raises(UserError, match="cannot be restored .*; it is corrupt or of anot"):
+        again.restore({"y": jax.numpy.zeros(3)})
     again.close()
