@@ -14,7 +14,7 @@ import soundfile
 from commands import Done, run_command
 
 ROOT = Path(__file__).parents[1]
-STEPS = 100
+STEPS = 60
 STARTED: list[subprocess.Popen] = []  # ended by conftest.py if a test fails
 # No augmentation except gains, which need random keys: the rest compiles slowly.
 FLAGS = [
@@ -25,6 +25,7 @@ FLAGS = [
     "--config.model.waveform.frame_length=64",
     "--config.model.waveform.hop_length=32",
     "--config.model.fnn.width=64",
+    "--config.model.fnn.depth=1",
     "--config.data.crop_seconds=0.2",
     "--config.data.batch_size=2",
     "--config.data.level_db=0",
@@ -35,10 +36,10 @@ FLAGS = [
     "--config.data.noise=0",
     "--config.data.clip=0",
     f"--config.train.steps={STEPS}",
-    "--config.train.eval_every=20",
+    "--config.train.eval_every=30",
     "--config.train.eval_crops=2",
     "--config.train.eval_seconds=0.2",
-    "--config.train.checkpoint_seconds=0.3",
+    "--config.train.checkpoint_seconds=0.1",
 ]
 
 

@@ -65,17 +65,17 @@ def index_of(folder: Path, sources: Sequence[str]) -> Index:
             "{source}/* or {track}/{source}.*"
         )
     index = Index(folder, {source: [] for source in sources}, {}, [])
-    wanted = {_plain(source): source for source in sources}
+    by_name = {_plain(source): source for source in sources}
     for place in listed(folder):
         if not os.path.isdir(place):
             if is_sound(place):
                 index.others.append(place)
-        elif source := wanted.get(_plain(place.name)):
+        elif source := by_name.get(_plain(place.name)):
             index.solos[source] += sounds_in(place)
         else:
             track: dict[str, list[Path]] = {source: [] for source in sources}
             for path in filter(is_sound, listed(place)):
-                if source := wanted.get(_plain(path.stem)):
+                if source := by_name.get(_plain(path.stem)):
                     track[source].append(path)
             if any(track.values()):
                 index.tracks[place] = track

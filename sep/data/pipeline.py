@@ -1,6 +1,6 @@
 """Draws batches of stems, read ahead by threads. Batch n depends only on the seed and n.
 
-To draw a crop, a moment at which a wanted source has sound is drawn uniformly, and the
+To draw a crop, a moment at which the source has sound is drawn uniformly, and the
 crop is placed at random around it. Hence a recording is drawn in proportion to the time it
 sounds, silence is hardly ever drawn, and no crop has to be discarded.
 
@@ -140,10 +140,10 @@ def _recipe(stems: Stems, names: Sequence[str], data: DataSettings, crop: int) -
             raise UserError(f"all recordings of {name} are silent; replace them")
         every.append(pool)
         unbound.append(_pool_of_stems(stems.unbound(name), semitones[name]))
-    wanted = [name for name in names if name != RESIDUAL]
+    instruments = [name for name in names if name != RESIDUAL]
     tracks = _pool(
         [tuple(track[name] for name in names) for track in stems.tracks],
-        [_active_in_any([track[name] for name in wanted]) for track in stems.tracks],
+        [_active_in_any([track[name] for name in instruments]) for track in stems.tracks],
         min(semitones.values()),
     )
     aligned = data.aligned if tracks else 0.0

@@ -260,7 +260,7 @@ def run_check(folder, *args):
 
 
 def test_the_command_prints_findings_and_its_status_is_the_verdict(data):
-    done = run_process(data, "check", str(data))
+    done = run_check(data, data)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "ready to train: piano, violin"
     assert done.stderr == ""

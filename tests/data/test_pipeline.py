@@ -215,7 +215,7 @@ def test_short_solos_get_their_share(folder):
         return np.round(10 * batch[:, :, 0, 200])  # 1: of the track, 2: alone
 
     both = drawn(solos=0.8) == 2
-    np.testing.assert_allclose(both.all(1).mean(), 0.8 + 0.2 / 4, atol=0.06)
+    np.testing.assert_allclose(both.all(1).mean(), 0.8 + 0.2 / 4, atol=0.08)
     kinds = drawn(solos=0.5, aligned=0.5)
     assert (kinds[:, 0] == kinds[:, 1]).all()
     without = Stems({name: [track[name]] for name in NAMES}, [track])

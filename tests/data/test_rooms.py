@@ -137,6 +137,7 @@ def test_players_and_microphones_stay_inside(seed):
         assert (place >= 0.3).all() and (place <= size - 0.3).all()
 
 
+@pytest.mark.slow  # imports and traces for seconds
 def test_simulated_rooms_differ_widely_and_are_reproducible():
     pytest.importorskip("pyroomacoustics")
     waves = [rooms.simulate(np.random.default_rng([0, n]), 8000) for n in (2, 3)]

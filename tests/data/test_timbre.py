@@ -58,11 +58,11 @@ def test_formants_move_and_pitch_stays(octaves):
     power[harmonics] = envelope(HZ[harmonics]) ** 2
     gain_db = np.asarray(formant_shift(power, octaves, RATE))
     shifted = 10 * np.log10(power[harmonics]) + gain_db[harmonics]
-    wanted = 20 * np.log10(envelope(HZ[harmonics] / 2**octaves))
+    expected = 20 * np.log10(envelope(HZ[harmonics] / 2**octaves))
     plain = 10 * np.log10(power[harmonics])
-    inside = (HZ[harmonics] > 400) & (HZ[harmonics] < 5000) & (wanted > -20)
-    error = np.abs(shifted - wanted)[inside].mean()
-    assert error < 0.6 * np.abs(plain - wanted)[inside].mean()
+    inside = (HZ[harmonics] > 400) & (HZ[harmonics] < 5000) & (expected > -20)
+    error = np.abs(shifted - expected)[inside].mean()
+    assert error < 0.6 * np.abs(plain - expected)[inside].mean()
     high = (HZ[harmonics] > 1500) & (HZ[harmonics] < 6000)
     peak = HZ[harmonics][high][np.argmax(shifted[high])]
     assert abs(np.log2(peak / 3000) - octaves) < 0.1

@@ -13,16 +13,14 @@ from sep.model.representations import REPRESENTATIONS
 from sep.model.separator import build
 from sep.training.losses import LOSSES
 from sep.training.settings import TrainSettings
-from sep.training.step import make_optimiser
 
-TRAIN = TrainSettings(steps=20, warmup_steps=3, learning_rate=1e-2)
-LENGTH = 600
+STEPS = 20
+LENGTH = 400
 BATCH, CHANNELS = 2, 2
 # The fast tests have every representation and every architecture at least once.
-FAST = {
-    *itertools.product(REPRESENTATIONS, list(ARCHITECTURES)[:1]),
-    *zip(itertools.cycle(REPRESENTATIONS), ARCHITECTURES, strict=False),
-}
+SHORTER, LONGER = sorted((REPRESENTATIONS, ARCHITECTURES), key=len)
+DIAGONAL = zip(itertools.cycle(SHORTER), LONGER, strict=False)
+FAST = {pair if SHORTER is REPRESENTATIONS else pair[::-1] for pair in DIAGONAL}
 PAIRS = [
     pytest.param(*pair, marks=[] if pair in FAST else pytest.mark.slow)
     for pair in itertools.product(REPRESENTATIONS, ARCHITECTURES)
@@ -31,7 +29,7 @@ PAIRS = [
 
 def make_step(separator, optimiser):
     """step(params, state, stems_BSCT) -> params, state, loss, gradients, sources_BSCT."""
-    loss_of = LOSSES[TRAIN.loss]
+    loss_of = LOSSES[TrainSettings().loss]
 
     def loss(params, stems_BSCT):
         rngs = {"dropout": jax.random.key(1)}
@@ -42,7 +40,7 @@ def make_step(separator, optimiser):
         (value, sources_BSCT), gradients = jax.value_and_grad(loss, has_aux=True)(
             params, stems_BSCT
         )
-        updates, state = optimiser.update(gradients, state, params)
+        updates, state = optimiser.update(gradients, state)
         return optax.apply_updates(params, updates), state, value, gradients, sources_BSCT
 
     return jax.jit(step)
@@ -65,12 +63,12 @@ def test_a_pair_learns_and_is_consistent(representation, architecture, duet):
     stems_BSCT = np.tile(one_SCT, (BATCH, 1, CHANNELS, 1))
     mixture_BCT = stems_BSCT.sum(1)
     separator = build(small_model(representation, architecture))
-    optimiser = make_optimiser(TRAIN)
+    optimiser = optax.adam(1e-2)
     params, state = initial(separator, optimiser, mixture_BCT)
     before = params
     step = make_step(separator, optimiser)  # one program for all that follows
     losses = []
-    for _ in range(TRAIN.steps):
+    for _ in range(STEPS):
         params, state, loss, _, _ = step(params, state, stems_BSCT)
         losses.append(float(loss))
     assert np.isfinite(losses).all()

@@ -1,4 +1,4 @@
-"""Release files to ship or to share: half the size, the same stems."""
+"""Release files for distribution: half the size, nearly the same stems."""
 
 import subprocess
 import sys
@@ -26,8 +26,8 @@ def test_a_release_is_half_as_large_and_separates_alike(tmp_path):
     assert after.settings == before.settings
     assert after.separation == before.separation
     assert after.metadata == before.metadata | {"licence": "CC0", "note": "of noise"}
-    wave = np.random.default_rng(0).standard_normal((30_000, 2)).astype(np.float32)
-    stems, again = (Separation(model)(wave, 22050) for model in (before, after))
+    wave = np.random.default_rng(0).standard_normal((5000, 2)).astype(np.float32)
+    stems, again = (Separation(model)(wave, 16000) for model in (before, after))
     for name, stem in stems.items():
         assert np.abs(again[name] - stem).max() < 1e-2 * np.abs(stem).max()
         assert np.abs(again[name] - stem).max() > 0  # it was rounded

@@ -1,121 +1,160 @@
 """Separators: level, rest, residual, standardisation, silence."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from builders import init, noise, small_model
+from builders import build_pointwise, init, noise, small_model
 
 from sep.errors import UserError
+from sep.model.architectures import ARCHITECTURES
 from sep.model.consistency import share_rest
-from sep.model.separator import build, level_free
+from sep.model.representations import REPRESENTATIONS
+from sep.model.representations.masking import Masking
+from sep.model.separator import build, level_free, others
 from sep.model.settings import ModelSettings
 from sep.runtime.settings import changed
 from sep.training.losses import LOSSES
 from sep.training.settings import RunSettings
 from sep.training.validate_config import check
 
-
-@pytest.mark.parametrize("told", [False, True])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_are_finite_on_digital_silence(loss, told):
-    separator = build(small_model(level_free=not told, stereo=not told))
-    silence_BCT = jnp.zeros((1, 2, 1000))
-    variables = init(separator, silence_BCT)
-
-    def objective(variables, mixture_BCT):
-        sources_BSCT = separator.apply(variables, mixture_BCT)
-        return LOSSES[loss](jnp.zeros_like(sources_BSCT), sources_BSCT)
-
-    gradients = jax.jit(jax.grad(objective, (0, 1)))(variables, silence_BCT)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+LENGTH = 1200
+MASKING = [
+    name
+    for name, entry in REPRESENTATIONS.items()
+    if issubclass(entry.module_class(), Masking)
+]
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_gradients_are_finite_where_sound_dies_away(told):
-    separator = build(small_model(level_free=not told, stereo=not told))
-    dying = noise(1, 1, 8000) * 10.0 ** -np.linspace(0, 30, 8000, dtype=np.float32)
-    mixture_BCT = np.concatenate([dying, np.zeros((1, 1, 4000), np.float32)], -1)
-    variables = init(separator, mixture_BCT)
+@cache
+def gradients_of_losses(options):
+    """Gradients of all losses and of energy by parameters and mixture, jitted."""
+    separator = build_pointwise(level_free=options, stereo=options)
 
-    def objective(variables):
-        return (separator.apply(variables, mixture_BCT) ** 2).sum()
+    @jax.jit
+    def gradients(mixture_BCT):
+        variables = separator.init(jax.random.key(0), mixture_BCT)
+        sources_BSCT, backward = jax.vjp(separator.apply, variables, mixture_BCT)
+        silent_BSCT = jnp.zeros_like(sources_BSCT)
+        losses = [*LOSSES.values(), lambda _, sources_BSCT: (sources_BSCT**2).sum()]
+        slopes = [jax.grad(loss, argnums=1)(silent_BSCT, sources_BSCT) for loss in losses]
+        return jax.vmap(backward)(jnp.stack(slopes))
 
-    gradients = jax.jit(jax.grad(objective))(variables)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    return gradients
 
 
-@pytest.mark.parametrize("representation", ["magnitude", "log_magnitude", "mdct"])
-def test_whoever_is_told_no_level_masks_alike_at_every_level(representation):
-    mixture_BCT = noise(1, 1, 2000)
+def assert_finite(tree):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("options", [False, True])
+def test_gradients_are_finite_on_digital_silence(options):
+    silence_BCT = np.zeros((1, 2, LENGTH), np.float32)
+    assert_finite(gradients_of_losses(options)(silence_BCT))
+
+
+@pytest.mark.parametrize("options", [False, True])
+def test_gradients_are_finite_where_sound_dies_away(options):
+    decay_T = np.append(-np.linspace(0, 30, LENGTH - 400), np.full(400, -np.inf))
+    mixture_BCT = noise(1, 2, LENGTH) * np.float32(10.0**decay_T)
+    assert_finite(gradients_of_losses(options)(mixture_BCT))
+
+
+@pytest.mark.parametrize("representation", MASKING)
+def test_with_level_free_features_masks_are_alike_at_every_level(representation):
+    mixture_BCT = noise(1, 1, LENGTH)
+    both_BCT = np.concatenate([mixture_BCT, np.float32(0.1) * mixture_BCT])
+
+    @jax.jit
+    def separated(mixture_BCT, both_BCT):
+        found = []
+        for option in (True, False):
+            separator = build_pointwise(representation, level_free=option)
+            variables = separator.init(jax.random.key(0), mixture_BCT)
+            found.append(separator.apply(variables, both_BCT))
+        return found
+
     differences = []
-    for told in (False, True):
-        separator = build(small_model(representation, "fnn", level_free=not told))
-        variables, apply = init(separator, mixture_BCT), jax.jit(separator.apply)
-        loud, soft = (apply(variables, gain * mixture_BCT) / gain for gain in (1, 0.1))
-        differences.append(np.abs(loud - soft).max() / np.abs(loud).max())
+    for sources_BSCT in separated(mixture_BCT, both_BCT):
+        loud, soft = np.asarray(sources_BSCT)
+        differences.append(np.abs(loud - 10 * soft).max() / np.abs(loud).max())
     assert differences[0] < 1e-2 and differences[1] > 3 * differences[0]
 
 
-def test_an_estimate_that_is_a_wave_is_told_the_level():
-    assert not build(small_model("waveform", "fnn", level_free=True)).level_free
-    assert build(small_model("learned", "fnn", level_free=True)).level_free
+def test_only_masks_can_be_level_free():
+    for name in REPRESENTATIONS:
+        model = small_model(name, "fnn", level_free=True)
+        assert build(model).level_free == (name in MASKING)
+    assert set(REPRESENTATIONS) - set(MASKING)
 
 
 @pytest.mark.parametrize("representation", ["log_magnitude", "mel"])
-def test_networks_see_how_channels_differ(representation):
-    separator = build(small_model(representation, "fnn", stereo=True))
-    mixture_BCT = noise(2, 3, 3000)
+def test_stereo_features_are_differences_from_the_other_channels(representation):
+    separator = build_pointwise(representation, stereo=True)
+    mixture_BCT = noise(2, 3, LENGTH)
     variables = init(separator, mixture_BCT)
     apply = jax.jit(separator.apply)
-    sources_BSCT = apply(variables, mixture_BCT)
-    # Who has one channel, and what is beside it, hears the same.
-    alone_BS1T = apply(variables, mixture_BCT[:, :1], mixture_BCT[:, 1:].mean(1)[:, None])
+    sources_BSCT = np.asarray(apply(variables, mixture_BCT))
+    # One channel, together with the mean of the others, gives the same.
+    one_B1T = mixture_BCT[:, :1]
+    beside_B1T = mixture_BCT[:, 1:].mean(1)[:, None]
+    alone_BS1T = np.asarray(apply(variables, one_B1T, beside_B1T))
     np.testing.assert_allclose(alone_BS1T, sources_BSCT[:, :, :1], atol=1e-6)
-    mono_BS1T = apply(variables, mixture_BCT[:, :1])
+    mono_BS1T = np.asarray(apply(variables, one_B1T, one_B1T))
     assert np.abs(mono_BS1T - alone_BS1T).max() > 1e-4
-    again_BS1T = apply(variables, *[mixture_BCT[:, :1]] * 2)
-    np.testing.assert_allclose(again_BS1T, mono_BS1T, atol=1e-7)
 
 
-def test_stereo_is_for_spectrograms_and_learned_from_stereo():
-    with pytest.raises(UserError, match="spectrograms: complex, log_magnitude, magnitude"):
+def test_the_others_are_the_mean_of_all_other_channels():
+    mixture_CT = noise(3, 7)
+    expected_CT = [np.delete(mixture_CT, c, 0).mean(0) for c in range(3)]
+    np.testing.assert_allclose(others(mixture_CT), expected_CT, atol=1e-7)
+    np.testing.assert_array_equal(others(mixture_CT[:1]), mixture_CT[:1])  # mono: itself
+
+
+def test_stereo_needs_a_spectrogram_and_stereo_crops():
+    with pytest.raises(UserError, match="choose a representation of complex, log_magni"):
         build(small_model("mdct", stereo=True))
     with pytest.raises(UserError, match="data.channels=2"):
         check(changed(RunSettings(), {"model.stereo": True}))
 
 
 def test_the_residual_is_one_more_output_and_part_of_the_sum():
-    model = small_model(residual=True)
-    assert model.outputs == ("piano", "violin", "residual")
-    separator = build(model)
-    mixture_BCT = noise(1, 1, 3000)
-    variables = init(separator, mixture_BCT)
-    sources_BSCT = jax.jit(separator.apply)(variables, mixture_BCT)
-    assert sources_BSCT.shape == (1, 3, 1, 3000)
+    assert small_model(residual=True).outputs == ("piano", "violin", "residual")
+    mixture_BCT = noise(1, 1, LENGTH)
+    separate = jax.jit(build_pointwise(residual=True).init_with_output)
+    sources_BSCT = np.asarray(separate(jax.random.key(0), mixture_BCT)[0])
+    assert sources_BSCT.shape == (1, 3, 1, LENGTH)
     np.testing.assert_allclose(sources_BSCT.sum(1), mixture_BCT, atol=1e-6)
 
 
 def test_bins_start_with_zero_mean_and_like_deviation():
-    separator = build(small_model())
-    mixture_BCT = noise(4, 1, 20000)
-    params = init(separator, mixture_BCT)["params"]
-    analyse = jax.jit(lambda x: separator.representation.apply({}, x, method="analyse"))
-    features, _ = analyse(mixture_BCT)
-    standard = params["standardise"]
-    normal = (level_free(features) - standard["mean"]) / standard["deviation"]
+    separator = build_pointwise()
+
+    @jax.jit
+    def standardised(mixture_BCT):
+        params = separator.init(jax.random.key(0), mixture_BCT)["params"]["standardise"]
+        features, _ = separator.representation.apply({}, mixture_BCT, method="analyse")
+        return (level_free(features) - params["mean"]) / params["deviation"]
+
+    normal = np.asarray(standardised(noise(4, 1, 5000)))
     np.testing.assert_allclose(normal.mean((0, 1)), 0, atol=1e-4)
-    assert 0.5 < normal.std((0, 1)).min() <= normal.std((0, 1)).max() < 1.01
+    deviations = normal.std((0, 1))
+    assert 0.5 < deviations.min() <= deviations.max() < 1.01
 
 
-@pytest.mark.parametrize("arrays", [np.asarray, jnp.asarray])
-def test_the_rest_goes_where_energy_is(arrays):
+@pytest.mark.parametrize("share", [share_rest, jax.jit(share_rest)], ids=["numpy", "jax"])
+def test_the_rest_goes_where_energy_is(share):
     loud, soft = noise(1, 1, 1, 5000), noise(1, 1, 1, 5000, seed=1, rms=2.0**-8)
     sources = np.concatenate([loud, soft, np.zeros_like(loud)], 1)
     mixture = sources.sum(1) + noise(1, 1, 5000, seed=2)
-    shared = share_rest(arrays(mixture), arrays(sources))
+    shared = share(mixture, sources)
+    assert isinstance(shared, np.ndarray if share is share_rest else jax.Array)
+    shared = np.asarray(shared)
     np.testing.assert_allclose(shared.sum(1), mixture, atol=1e-6)
-    assert not np.asarray(shared[:, 2]).any()  # a silent source stays silent
+    assert not shared[:, 2].any()  # a silent source stays silent
     change = ((shared - sources) ** 2).sum((0, 2, 3))
     assert change[0] > 100 * change[1]
 
@@ -127,15 +166,12 @@ def test_where_all_are_silent_each_gets_the_same():
 
 
 def test_unknown_names_are_listed():
-    with pytest.raises(
-        UserError,
-        match="known: bandsplit, cnn, fnn, harmonic, lstm, openunmix, rnn, tcn",
+    for kind, registry in (
+        ("architecture", ARCHITECTURES),
+        ("representation", REPRESENTATIONS),
     ):
-        build(small_model(architecture="transformer"))
-    with pytest.raises(
-        UserError, match="known: complex, learned, log_magnitude, magnitude"
-    ):
-        build(small_model(representation="cepstrum"))
+        with pytest.raises(UserError, match=f"known: {', '.join(sorted(registry))}"):
+            build(small_model(**{kind: "cepstrum"}))
 
 
 def test_only_settings_in_use_matter():

@@ -1,4 +1,4 @@
-"""The command: what it refuses, and a study that is killed, stopped, resumed and reported."""
+"""The command: wrong options, failed cells, and a study that is interrupted and resumed."""
 
 import csv
 import json
@@ -108,7 +108,14 @@ def test_cells_that_fail_do_not_stop_the_others(folder, monkeypatch):
     assert names == {"mixture.wav", "piano.wav", "violin.wav"}
 
 
-@pytest.mark.parametrize("name", ["examples/study", "experiments/candidates"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "examples/study",
+        # It imports JAX.
+        pytest.param("experiments/candidates", marks=pytest.mark.slow),
+    ],
+)
 def test_scripts_that_run_cells_refuse_unknown_names(name):
     unknown = "--rounds=five" if name.endswith("study") else "--only=harp"
     done = subprocess.run(

@@ -11,13 +11,13 @@ import numpy as np
 import optax
 from builders import small_run
 from flax.traverse_util import flatten_dict
+from untrained import filled
 
 from sep.data import pipeline, stems
 from sep.model.separator import build
 from sep.runtime.settings import changed
 from sep.training import devices
-from sep.training.loop import first_state, validation_crops
-from sep.training.step import make_eval_step, make_train_step, mix_of, validate
+from sep.training.step import init_state, make_train_step, mix_of
 
 NAMES = ("piano", "violin")
 RATE = 1e4  # learning rate: parameters move by so many gradients, with little rounding
@@ -33,8 +33,6 @@ def main(port: int, process: int, processes: int, folder: Path) -> None:
             "data.batch_size": 8,
             "data.crop_seconds": 0.05,
             "data.cache": str(folder / f"cache-{processes}"),
-            "train.eval_crops": 5,
-            "train.eval_seconds": 0.05,
             "train.accumulate": 2,
         },
     )
@@ -46,19 +44,19 @@ def main(port: int, process: int, processes: int, folder: Path) -> None:
     assert mesh.size == 4 or processes == 1
     separator, optimiser = build(run.model), optax.sgd(RATE)
     rooms_RL = np.zeros((0, 100), np.float32)
-    state = first_state(run, found, rooms_RL, separator, optimiser, "")
-    state, rooms_RL = devices.replicate(mesh, (state, rooms_RL))
+    shapes = jax.eval_shape(
+        lambda mixture_BCT: init_state(
+            jax.random.key(0), separator, mixture_BCT, optimiser
+        ),
+        jax.ShapeDtypeStruct((8, 1, run.crop_length), np.float32),
+    )
+    state, rooms_RL = devices.replicate(mesh, (filled(shapes), rooms_RL))
     batches = pipeline.batches(
         found, NAMES, run.data, crop=run.crop_length, seed=1, first_step=0,
         process=process, processes=processes,
     )  # fmt: skip
     rows_BSCT = next(batches)
     before = jax.device_get(state.params)
-    crops_BSCT = validation_crops(run, found)
-    scores = validate(
-        make_eval_step(separator, mesh), state.ema, crops_BSCT, 8, NAMES,
-        lambda rows: devices.split_rows(mesh, rows),
-    )  # fmt: skip
     step = make_train_step(separator, optimiser, run.train, mix_of(run), mesh)
     arrays = state, devices.join_rows(mesh, rows_BSCT), rooms_RL
     program = step.lower(*arrays).compile()
@@ -66,8 +64,7 @@ def main(port: int, process: int, processes: int, folder: Path) -> None:
     state, metrics = program(*arrays)
     moved = jax.tree.map(lambda a, b: (a - b) / RATE, before, jax.device_get(state.params))
     leaves = {"/".join(path): leaf for path, leaf in flatten_dict(moved).items()}
-    facts = {"rows": rows_BSCT, "loss": metrics["loss"], "si_sdr": scores["si_sdr"]}
-    facts["gathers"] = gathers
+    facts = {"rows": rows_BSCT, "loss": metrics["loss"], "gathers": gathers}
     np.savez(folder / f"{process}_of_{processes}.npz", **leaves, **facts)
 
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from builders import init, noise, small_model
+from builders import small_model
 from safetensors.numpy import save_file
+from untrained import parameters
 
 from sep.errors import UserError
 from sep.model.release import FORMAT, Model, load_model, save_model
@@ -24,7 +25,7 @@ from sep.training.checkpoints import BestModel, Checkpoints
 @pytest.fixture(scope="module")
 def model():
     settings = small_model("waveform", "fnn").in_use()
-    params = init(build(settings), noise(1, 1, 2000))["params"]
+    params = parameters(build(settings))
     metadata = {"step": "7", "licence": "CC0"}
     return Model(settings, SeparationSettings(), params, metadata)
 

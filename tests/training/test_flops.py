@@ -95,7 +95,7 @@ def test_a_linear_recurrence_costs_a_few_times_its_loop():
 
 
 def test_the_cost_of_a_config_is_the_cost_of_its_programs():
-    config = small_run(1, "mel", "fnn")
+    config = small_run(1, "waveform", "fnn")
     separation = SeparationSettings(chunk_seconds=2.0)
     stems_BSCT, rooms_RL = array(2, 2, 1, 8820), array(0, 10)
     separator, optimiser = build(config.model), make_optimiser(config.train)

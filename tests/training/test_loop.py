@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from builders import NAMES, RATE, ROOMS, init, noise, small_model, small_run
+from builders import NAMES, RATE, ROOMS, noise, small_model, small_run
+from untrained import parameters
 
 from sep.data.material import Material
 from sep.data.stems import Stem, Stems, activity
@@ -164,12 +165,11 @@ def test_silent_validation_stems_are_refused(stems, tmp_path):
 
 
 def test_a_model_is_fine_tuned_on_other_sources(stems, tmp_path):
-    mixture_BCT = noise(1, 1, 2000)
-    settings = small_model("magnitude", "fnn").in_use()
-    params = jax.device_get(init(build(settings), mixture_BCT)["params"])
+    settings = small_model("waveform", "fnn").in_use()
+    params = parameters(build(settings))
     model = Model(settings, SeparationSettings(), params, {})
     save_model(tmp_path / "model.safetensors", model)
-    run = changed(small_run(1), {"model.sources": ("violin", "piano", "more")})
+    run = changed(small_run(1, "waveform"), {"model.sources": ("violin", "piano", "more")})
     more = Stems(stems.solos | {"more": stems.solos["piano"]}, [])
     separator, optimiser = build(run.model), make_optimiser(run.train)
     state = loop.first_state(run, more, ROOMS, separator, optimiser, str(tmp_path))
@@ -181,7 +181,7 @@ def test_a_model_is_fine_tuned_on_other_sources(stems, tmp_path):
         assert kept.count(False) == 2  # the last layer's kernel and bias
         assert kept.count(True) > 2
     with pytest.raises(UserError, match="architecture is fnn, not lstm"):
-        warm_start({}, small_model("magnitude", "lstm"), model)
+        warm_start({}, small_model("waveform", "lstm"), model)
 
 
 @pytest.mark.parametrize("has_state", [False, True])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import ROOMS, noise, small_run
+from untrained import filled
 
 from sep.model.architectures.framewise import Framewise
 from sep.model.architectures.lstm import Lstm
@@ -31,7 +32,7 @@ def settings(**train):
     # Without warm-up the very first step changes the parameters.
     changes = {"data.polarity": 0.0, "train.warmup_steps": 0}
     changes |= {f"train.{name}": value for name, value in train.items()}
-    return changed(small_run(20), changes)
+    return changed(small_run(20, "waveform"), changes)
 
 
 def step_of(run, separator=None):
@@ -40,15 +41,19 @@ def step_of(run, separator=None):
 
 
 def new_state(run, separator=None):
-    """The state before the first step, as NumPy arrays."""
+    """A state before the first step, as NumPy arrays."""
     separator, optimiser = separator or build(run.model), make_optimiser(run.train)
-    state = init_state(jax.random.key(0), separator, STEMS.sum(1), optimiser)
-    return jax.device_get(state)
+
+    def init(mixture_BCT):
+        return init_state(jax.random.key(0), separator, mixture_BCT, optimiser)
+
+    state = filled(jax.eval_shape(init, STEMS.sum(1)))
+    return state._replace(opt_state=jax.tree.map(np.zeros_like, state.opt_state))
 
 
 def two_losses(step, state):
     """Losses of two steps; the second one depends on the first one's gradient."""
-    state = jax.tree.map(jnp.asarray, state)  # a copy, since steps donate their state
+    state = jax.tree.map(jnp.array, state)  # copies, since steps donate their state
     losses = []
     for _ in range(2):
         state, metrics = step(state, STEMS, ROOMS)
@@ -70,7 +75,7 @@ def plain():
 
 
 def test_a_skipped_step_changes_nothing_but_the_counts(start, plain):
-    state = jax.tree.map(jnp.asarray, start)
+    state = jax.tree.map(jnp.array, start)
     state, metrics = plain(state, np.full_like(STEMS, np.nan), ROOMS)
     assert metrics["skipped"] == 1
     assert (state.step, state.skipped) == (1, 1)
@@ -87,7 +92,7 @@ def test_a_skipped_step_changes_nothing_but_the_counts(start, plain):
 def test_a_batch_in_parts_gives_the_same_step(start, plain):
     in_parts = step_of(settings(accumulate=2))
     (whole, one), (parts, other) = (
-        step(jax.tree.map(jnp.asarray, start), STEMS, ROOMS) for step in (plain, in_parts)
+        step(jax.tree.map(jnp.array, start), STEMS, ROOMS) for step in (plain, in_parts)
     )
     assert float(other["loss"]) == pytest.approx(float(one["loss"]), abs=1e-5)
     jax.tree.map(
@@ -98,22 +103,23 @@ def test_a_batch_in_parts_gives_the_same_step(start, plain):
 
 
 @pytest.mark.parametrize(
-    ("changes", "mark", "tolerance"),
+    ("changes", "marks", "tolerance"),
     [
-        ({"rematerialise": True}, "remat", 1e-5),
-        ({"compute_dtype": "bfloat16"}, ":bf16[", 0.03),
+        ({"rematerialise": True, "compute_dtype": "bfloat16"}, {"remat", ":bf16["}, 0.03),
+        pytest.param({"rematerialise": True}, {"remat"}, 1e-5, marks=pytest.mark.slow),
     ],
 )
-def test_cheaper_steps_are_nearly_the_same_step(start, plain, changes, mark, tolerance):
+def test_cheaper_steps_are_nearly_the_same_step(start, plain, changes, marks, tolerance):
     cheaper = step_of(settings(**changes))
-    for step, expected in ((plain, False), (cheaper, True)):
-        assert (mark in str(jax.make_jaxpr(step)(start, STEMS, ROOMS))) == expected
+    for step, expected in ((plain, set()), (cheaper, marks)):
+        jaxpr = str(jax.make_jaxpr(step)(start, STEMS, ROOMS))
+        assert {mark for mark in ("remat", ":bf16[") if mark in jaxpr} == expected
     expected = two_losses(plain, start)
     assert two_losses(cheaper, start) == pytest.approx(expected, rel=tolerance)
 
 
 def test_rematerialised_gradients_keep_the_outputs_of_layers():
-    network = Lstm(LstmSettings(width=32, depth=6, dropout=0.0))
+    network = Lstm(LstmSettings(width=32, depth=3, dropout=0.0))
     features_BNFK = np.ones((2, 50, 10, 1), np.float32)
     sizes = {"num_sources": 2, "num_outputs": 1}
     params = jax.eval_shape(
@@ -128,7 +134,7 @@ def test_rematerialised_gradients_keep_the_outputs_of_layers():
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
     apply = partial(network.apply, **sizes)
-    layers = 6 * 2 * 50 * 2 * 16 * 4
+    layers = 3 * 2 * 50 * 2 * 16 * 4
     weights = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))
     fixed = weights + features_BNFK.nbytes
     assert layers < kept_bytes(rematerialised(apply)) < 1.1 * (layers + fixed)
@@ -144,16 +150,17 @@ class Dense(Framewise):
 
 def test_dropout_is_for_training_alone():
     run = changed(settings(), {"data.gain_db": 0.0})  # only dropout is random
-    without, separator = (
-        build(run.model).clone(architecture=Dense(LstmSettings(8, 2, dropout)))
-        for dropout in (0.0, 0.4)
-    )
+    separator = build(run.model).clone(architecture=Dense(LstmSettings(8, 2, 0.4)))
     state, step = new_state(run, separator), step_of(run, separator)
     losses = [two_losses(step, state) for _ in range(2)]
     assert losses[0] == losses[1]
     assert losses[0][0] != two_losses(step, state._replace(key=state.key + 1))[0]
-    scores = [make_eval_step(each)(state.params, STEMS) for each in (without, separator)]
-    jax.tree.map(np.testing.assert_array_equal, *scores)
+    for function, arrays, is_random in (
+        (step, (state, STEMS, ROOMS), True),
+        (make_eval_step(separator), (state.params, STEMS), False),
+    ):
+        jaxpr = str(jax.make_jaxpr(function)(*arrays))
+        assert ("random_bits" in jaxpr) == is_random
 
 
 def test_only_kernels_decay():

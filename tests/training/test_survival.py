@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from pathlib import Path
 
 import jax
@@ -9,7 +10,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from safetensors.numpy import load_file
-from training_runs import interrupt, log_of, noise_stems, start, train_here, wait_for_steps
+from training_runs import (
+    call,
+    interrupt,
+    log_of,
+    noise_stems,
+    start,
+    train_here,
+    wait_for_steps,
+)
 
 from sep.model.release import load_model
 
@@ -37,8 +46,8 @@ def folder(tmp_path_factory):
 
 
 def test_an_interrupted_run_is_the_same_run(folder):
-    """It is used twice at once, killed, out of disk, stopped and resumed."""
-    refuse_a_second_process_then_kill(folder, "parts")
+    """Another process is refused; the run is killed, out of disk, stopped and resumed."""
+    refuse_another_process_then_kill(folder, "parts")
     run_out_of_disk(folder, "parts")
     assert state_of(folder / "parts")  # the newest checkpoint is intact
     stop(folder, "parts")
@@ -46,17 +55,18 @@ def test_an_interrupted_run_is_the_same_run(folder):
     assert_same_run(folder, "parts", "whole")
 
 
-def refuse_a_second_process_then_kill(folder: Path, workdir: str) -> None:
-    first = start(folder, workdir)
-    wait_for_steps(first, folder / workdir, 30)
-    first.send_signal(signal.SIGSTOP)
-    second = start(folder, workdir)
-    _, messages = second.communicate(timeout=60)
-    assert second.returncode == 1
-    (line,) = messages.splitlines()
+def refuse_another_process_then_kill(folder: Path, workdir: str) -> None:
+    process = start(folder, workdir)
+    while not checkpoints_of(folder / workdir):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    refused = call(folder, workdir)
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
     assert line.startswith(f"error: {workdir}: another process is training there; wait")
-    first.send_signal(signal.SIGCONT)
-    assert interrupt(first, folder / workdir, signal.SIGKILL, random.Random(0), 10)
+    process.send_signal(signal.SIGCONT)
+    assert interrupt(process, folder / workdir, signal.SIGKILL, random.Random(0), 5)
 
 
 def run_out_of_disk(folder: Path, workdir: str) -> None:
@@ -81,7 +91,13 @@ def stop(folder: Path, workdir: str) -> None:
     assert process.returncode == 0, messages
     assert f"stopped and saved in {workdir}; repeat the command to resume" in output
     steps = len(log_of(folder / workdir))
-    assert (folder / workdir / "checkpoints" / str(steps)).is_dir()
+    assert steps in checkpoints_of(folder / workdir)
+
+
+def checkpoints_of(workdir: Path) -> set[int]:
+    """Returns the steps of the checkpoints that are complete."""
+    names = {path.name for path in (workdir / "checkpoints").glob("*")}
+    return {int(name) for name in names if name.isdecimal()}
 
 
 def state_of(workdir: Path) -> list[np.ndarray]:
@@ -94,7 +110,9 @@ def state_of(workdir: Path) -> list[np.ndarray]:
 def assert_same_run(folder: Path, workdir: str, other: str) -> None:
     ours, theirs = folder / workdir, folder / other
     assert log_of(ours) == log_of(theirs)
-    assert load_model(str(ours)).metadata == load_model(str(theirs)).metadata
+    ours_facts, their_facts = (load_model(str(each)).metadata for each in (ours, theirs))
+    for name in ("step", "si_sdr"):
+        assert ours_facts[name] == their_facts[name]
     arrays = [load_file(each / "model.safetensors") for each in (ours, theirs)]
     jax.tree.map(np.testing.assert_array_equal, *arrays)
     jax.tree.map(np.testing.assert_array_equal, state_of(ours), state_of(theirs))
