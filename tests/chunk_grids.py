@@ -1,4 +1,4 @@
-"""Whether it matters where chunks begin."""
+"""Stems with different grids of chunks."""
 
 import numpy as np
 
@@ -7,10 +7,13 @@ from sep.separation.chunks import separate_chunks
 
 
 def grids_apart(separation, wave_CT, frame_hop=CELL):
-    """Stems (S, C, T) with chunks from the start, and how those of others differ.
+    """Separates a wave with two grids of chunks, half a chunk apart.
 
-    The others begin half a chunk later, at a multiple of `frame_hop`, so that they have
-    the same frames. The first chunk is left out: silence precedes it.
+    The second grid begins later by a multiple of `frame_hop`, which keeps the frames the
+    same. The first chunk is left out, because silence precedes it in the second grid.
+
+    Returns:
+      Stems (S, C, T) of the first grid, and their difference from those of the second.
     """
     plan, apply, refine = separation._plan, separation._apply, separation._refine
     hop = plan.chunk - plan.overlap

@@ -1,4 +1,4 @@
-"""A real network, small and untrained, for 16 kHz: quick to compile and to run."""
+"""A small untrained model for 16 kHz, which compiles and runs fast."""
 
 import functools
 
@@ -15,7 +15,7 @@ from sep.runtime.settings import changed
 def small_model(
     architecture="lstm", context=0, chunk_seconds=0.25, wiener_seconds=0.0
 ) -> Model:
-    """Of one architecture; `context` is that of `fnn`."""
+    """A model of one architecture, lstm or fnn; `context` is a setting of `fnn`."""
     settings = changed(
         ModelSettings(),
         {
@@ -39,6 +39,6 @@ def small_model(
 
 
 def save_small_model(path):
-    """Writes it as a release file; returns its path."""
+    """Writes the model to a release file; returns its path."""
     save_model(path, small_model())
     return path

@@ -121,25 +121,25 @@ def assert_same_run(folder: Path, workdir: str, other: str) -> None:
 @pytest.fixture(scope="module")
 def long_run(folder):
     """Flags of a longer run, which is in "long"."""
-    flags = ["--config.train.steps=400"]
+    flags = ["--config.train.steps=300", "--config.train.checkpoint_seconds=0.3"]
     train_here(folder, "long", *flags)
     return flags
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "times"), [(signal.SIGKILL, 8), (signal.SIGTERM, 5)])
+@pytest.mark.parametrize(("how", "times"), [(signal.SIGKILL, 6), (signal.SIGTERM, 4)])
 def test_a_run_that_is_interrupted_often_is_the_same_run(folder, long_run, how, times):
     workdir, chance = how.name, random.Random(times)
     for _ in range(times):
         process = start(folder, workdir, flags=long_run)
-        assert interrupt(process, folder / workdir, how, chance, 200 // times)
+        assert interrupt(process, folder / workdir, how, chance, 150 // times)
     train_here(folder, workdir, *long_run)
     assert_same_run(folder, workdir, "long")
 
 
 @pytest.mark.slow
 def test_too_little_memory_ends_a_run_with_the_settings_to_lower(folder):
-    large = ["--config.data.batch_size=1024", "--config.data.crop_seconds=8"]
+    large = ["--config.model.fnn.width=100000", "--config.model.fnn.depth=2"]
     process = start(folder, "large", "-c", LITTLE_MEMORY, flags=large)
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 1
