@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compilation import optimised
 
 from sep.model.names import DEFAULT_MODEL
 
@@ -16,7 +17,7 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 @pytest.mark.slow
 def test_demo_separates_scores_and_trains(tmp_path):
     command = [sys.executable, DEMO, f"--out={tmp_path}", "--steps=100"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=optimised())
     assert done.returncode == 0, done.stderr
     stems = sorted(path.name for path in (tmp_path / "stems/mixture").iterdir())
     assert stems == ["piano.wav", "separation.json", "violin.wav"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compilation import optimised
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
@@ -28,7 +29,7 @@ def run(folder, *flags):
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, folder / "run.py", *flags],
-        env=os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
+        env=optimised() | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
         encoding="utf-8",
         capture_output=True,
     )

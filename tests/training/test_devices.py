@@ -21,8 +21,12 @@ from sep.training import devices
 TESTS = Path(__file__).parent
 SPLIT = "--xla_force_host_platform_device_count=2"
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {SPLIT}"}
-STEPS = 150
-OVER = ["--config.data.batch_size=4", f"--config.train.steps={STEPS}"]  # the other FLAGS
+STEPS = 80
+FOUR_ROWS = [
+    "--config.data.batch_size=4",
+    f"--config.train.steps={STEPS}",
+    "--config.train.checkpoint_seconds=1",
+]
 
 
 def free_port() -> int:
@@ -47,7 +51,7 @@ def ended_by_the_other(messages: str) -> bool:
 def pair(folder: Path, workdir: str, *flags: str) -> list[subprocess.Popen]:
     """Starts a run of two processes with two devices each."""
     port = free_port()
-    shared = [*OVER, *flags, f"--coordinator=localhost:{port}", "--processes=2"]
+    shared = [*FOUR_ROWS, *flags, f"--coordinator=localhost:{port}", "--processes=2"]
     return [
         start(folder, workdir, flags=[*shared, f"--process={number}"], **TWO_DEVICES)
         for number in range(2)
@@ -144,15 +148,15 @@ def test_a_coordinator_that_cannot_be_reached_is_named(folder):
 @pytest.mark.slow
 def test_a_run_resumes_with_another_number_of_processes(folder):
     """SIGTERM to one of two processes stops and saves both; one process finishes."""
-    train_here(folder, "whole", *OVER)
+    train_here(folder, "whole", *FOUR_ROWS)
     first, second = pair(folder, "moved")
-    assert interrupt(second, folder / "moved", signal.SIGTERM, random.Random(0), 40)
+    assert interrupt(second, folder / "moved", signal.SIGTERM, random.Random(0), 30)
     _, messages = first.communicate(timeout=60)
     assert first.returncode == 0, messages
     steps = len(log_of(folder / "moved"))
     assert 0 < steps < STEPS
     assert (folder / "moved" / "checkpoints" / str(steps)).is_dir()
-    train_here(folder, "moved", *OVER)
+    train_here(folder, "moved", *FOUR_ROWS)
     ours, theirs = log_of(folder / "moved"), log_of(folder / "whole")
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for a, b in zip(ours[:steps], theirs[:steps], strict=True):
@@ -167,7 +171,7 @@ def test_a_killed_process_ends_the_other_and_both_resume(folder, victim, saves_e
     saving = f"--config.train.checkpoint_seconds={saves_every}"
     processes = pair(folder, workdir, saving)
     survivor = processes[1 - victim]
-    interrupt(processes[victim], folder / workdir, signal.SIGKILL, random.Random(1), 40)
+    interrupt(processes[victim], folder / workdir, signal.SIGKILL, random.Random(1), 30)
     began = time.monotonic()
     _, messages = survivor.communicate(timeout=60)
     assert time.monotonic() - began < 30, messages
@@ -182,7 +186,7 @@ def test_a_killed_process_ends_the_other_and_both_resume(folder, victim, saves_e
 
 @pytest.mark.slow
 def test_a_process_with_an_error_does_not_leave_the_other_waiting(folder):
-    flags = [*OVER, f"--coordinator=localhost:{free_port()}", "--processes=2"]
+    flags = [*FOUR_ROWS, f"--coordinator=localhost:{free_port()}", "--processes=2"]
     # One of them is given a folder without stems.
     first = start(folder, "uneven", flags=[*flags, "--process=0"])
     second = start(folder, "uneven", flags=[*flags, "--process=1", "--data=nowhere"])
