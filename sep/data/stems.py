@@ -5,6 +5,7 @@ Shapes: C channel, T sample, N block of `ACTIVITY_BLOCK` samples.
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ QUIET = 1e-3  # RMS below which a block counts as silent: background noise at mo
 LOUDEST = float(np.finfo(np.float16).max)  # largest sample that the cache can store
 TOO_LOUD = "is thousands of times beyond full scale; export it again"
 _TOGETHER = 0.1  # seconds by which the stems of a track may differ: codecs pad
+# NumPy parses headers with `ast`, which is not safe in threads before Python 3.12.
+_PARSING = threading.Lock()
 
 
 class Stem(NamedTuple):
@@ -50,7 +53,8 @@ class Stem(NamedTuple):
           UserError: the file has been removed or damaged since it was decoded.
         """
         try:
-            return np.load(self.entry, mmap_mode="r", allow_pickle=False)
+            with _PARSING:
+                return np.load(self.entry, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise UserError(
                 f"{self.entry}: a decoded stem in the cache is missing or damaged "
