@@ -1,12 +1,11 @@
 """Base class of networks on whole frames: compress bins, run along time, expand."""
 
-from typing import Any
-
 import flax.linen as nn
 from jax import Array
 
 from sep.model.architectures.memory import saved
 from sep.model.architectures.output import small_init
+from sep.model.architectures.settings import FramewiseSettings
 
 
 class Framewise(nn.Module):
@@ -23,7 +22,7 @@ class Framewise(nn.Module):
       dropout: share of activations dropped between these layers in training.
     """
 
-    settings: Any
+    settings: FramewiseSettings
 
     # Frames of all recordings are rows (M) of one matrix wherever possible: XLA compiles
     # products over two axes slowly, and gradients of the weights would be such products.
@@ -31,18 +30,25 @@ class Framewise(nn.Module):
     def __call__(
         self, features_BNFK: Array, *, num_sources: int, num_outputs: int
     ) -> Array:
-        width = self.settings.width
         batch, frames, bins, _ = features_BNFK.shape
         flat_MK = features_BNFK.reshape(batch * frames, -1)
-        compressed_MK = nn.PReLU()(nn.Dense(width)(flat_MK))
-        hidden_BNK = nn.LayerNorm()(compressed_MK).reshape(batch, frames, -1)
-        hidden_BNK = self.along_time(hidden_BNK)
-        hidden_MK = hidden_BNK.reshape(batch * frames, -1)
-        both_MK = compressed_MK + nn.Dense(width, kernel_init=small_init())(hidden_MK)
-        both_MK = nn.PReLU()(nn.Dense(width)(both_MK))
+        compressed_MK, hidden_MK = self.compress(flat_MK)
+        hidden_BNK = self.along_time(hidden_MK.reshape(batch, frames, -1))
+        both_MK = self.join(compressed_MK, hidden_BNK.reshape(batch * frames, -1))
         values = bins * num_sources * num_outputs
         estimates = nn.Dense(values, kernel_init=small_init())(both_MK)
         return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
+
+    def compress(self, flat_MK: Array) -> tuple[Array, Array]:
+        """Compresses frames; returns them for `join` and for the layers along time."""
+        compressed_MK = nn.PReLU()(nn.Dense(self.settings.width)(flat_MK))
+        return compressed_MK, nn.LayerNorm()(compressed_MK)
+
+    def join(self, compressed_MK: Array, hidden_MK: Array) -> Array:
+        """Combines compressed frames with the output of the layers along time."""
+        width = self.settings.width
+        both_MK = compressed_MK + nn.Dense(width, kernel_init=small_init())(hidden_MK)
+        return nn.PReLU()(nn.Dense(width)(both_MK))
 
     def along_time(self, hidden_BNK: Array) -> Array:
         """Applies all layers along time in sequence, with dropout between them."""

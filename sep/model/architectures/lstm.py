@@ -4,13 +4,10 @@ from jax import Array
 
 from sep.model.architectures.framewise import Framewise
 from sep.model.architectures.recurrence import bilstm, init_bilstm
-from sep.model.architectures.settings import LstmSettings
 
 
 class Lstm(Framewise):
     """`Framewise` with LSTMs along time, width / 2 cells in each direction."""
-
-    settings: LstmSettings
 
     def layer(self, hidden_BNK: Array, index: int) -> Array:
         width = self.settings.width

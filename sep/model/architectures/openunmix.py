@@ -5,8 +5,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from sep.model.architectures.lstm import Lstm
-from sep.model.architectures.output import small_init
-from sep.model.architectures.settings import OpenUnmixSettings
 
 
 class OpenUnmix(Lstm):
@@ -23,21 +21,13 @@ class OpenUnmix(Lstm):
       dropout: share of activations dropped between them in training.
     """
 
-    settings: OpenUnmixSettings  # type: ignore[assignment]
+    def compress(self, flat_MK: Array) -> tuple[Array, Array]:
+        """See `Framewise`."""
+        normal_MK = nn.LayerNorm()(nn.Dense(self.settings.width)(flat_MK))
+        compressed_MK = nn.tanh(normal_MK)
+        return compressed_MK, compressed_MK
 
-    @nn.compact
-    def __call__(
-        self, features_BNFK: Array, *, num_sources: int, num_outputs: int
-    ) -> Array:
-        width = self.settings.width
-        batch, frames, bins, _ = features_BNFK.shape
-        flat_MK = features_BNFK.reshape(batch * frames, -1)
-        compressed_MK = nn.tanh(nn.LayerNorm()(nn.Dense(width)(flat_MK)))
-        hidden_BNK = compressed_MK.reshape(batch, frames, -1)
-        hidden_BNK = self.along_time(hidden_BNK)
-        hidden_MK = hidden_BNK.reshape(batch * frames, -1)
+    def join(self, compressed_MK: Array, hidden_MK: Array) -> Array:
+        """See `Framewise`."""
         both_MK = jnp.concatenate([compressed_MK, hidden_MK], -1)
-        both_MK = nn.relu(nn.LayerNorm()(nn.Dense(width)(both_MK)))
-        values = bins * num_sources * num_outputs
-        estimates = nn.Dense(values, kernel_init=small_init())(both_MK)
-        return estimates.reshape(batch, frames, bins, num_sources, num_outputs)
+        return nn.relu(nn.LayerNorm()(nn.Dense(self.settings.width)(both_MK)))

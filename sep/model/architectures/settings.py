@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from sep.runtime.settings import setting
 
 Sizes = dict[str, dict[str, int]]
-_DROPOUT = "Share of activations dropped between layers in training."
 
 
 def _width(default: int, text: str = "Width of the hidden layers.") -> int:
@@ -22,6 +21,11 @@ def _width(default: int, text: str = "Width of the hidden layers.") -> int:
 def _depth(default: int, text: str = "Number of layers.", absent: int | None = None) -> int:
     legacy: dict[str, Any] = {} if absent is None else {"absent": absent}
     return setting(default, text, at_least=1, **legacy)
+
+
+def _dropout(default: float) -> float:
+    text = "Share of activations dropped between layers in training."
+    return setting(default, text, at_least=0, below=1)
 
 
 def _sizes(depths: tuple[int, int, int], widths: tuple[int, int, int]) -> Sizes:
@@ -55,46 +59,50 @@ class CnnSettings:
 
 
 @dataclass(frozen=True)
-class RnnSettings:
+class FramewiseSettings:
+    """Settings that all networks on whole frames share; see `Framewise`."""
+
+    width: int = _width(512)
+    depth: int = _depth(2)
+    dropout: float = _dropout(0.0)
+
+
+@dataclass(frozen=True)
+class RnnSettings(FramewiseSettings):
     """Settings of `rnn`."""
 
     width: int = _width(176)
     depth: int = _depth(3, "Number of recurrent layers.")
-    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
     kind: str = setting("mingru", "Cell.", choices=("mingru", "gru", "simple"))
 
     SIZES: ClassVar[Sizes] = _sizes((3, 3, 3), (72, 176, 432))
 
 
 @dataclass(frozen=True)
-class LstmSettings:
+class LstmSettings(FramewiseSettings):
     """Settings of `lstm`."""
 
-    width: int = _width(512)
     depth: int = _depth(2, "Number of LSTM layers.")
-    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
 
     SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (72, 176, 432))
 
 
 @dataclass(frozen=True)
-class OpenUnmixSettings:
+class OpenUnmixSettings(FramewiseSettings):
     """Settings of `openunmix`."""
 
-    width: int = _width(512)
     depth: int = _depth(3, "Number of LSTM layers.")
-    dropout: float = setting(0.4, _DROPOUT, at_least=0, below=1)
+    dropout: float = _dropout(0.4)
 
     SIZES: ClassVar[Sizes] = _sizes((2, 2, 2), (72, 176, 432))
 
 
 @dataclass(frozen=True)
-class TcnSettings:
+class TcnSettings(FramewiseSettings):
     """Settings of `tcn`."""
 
     width: int = _width(144)
     depth: int = _depth(6, "Number of convolutional layers.")
-    dropout: float = setting(0.0, _DROPOUT, at_least=0, below=1)
     dilations: int = setting(
         6, "Layers after which the dilation restarts at 1 frame.", at_least=1
     )
